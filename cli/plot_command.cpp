@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,6 +23,7 @@
 #include <levin/framework/plots/line_plot.h>
 #include <levin/framework/plots/matrix_plot.h>
 #include <levin/framework/plots/metrics_csv.h>
+#include <levin/framework/plots/phase_plot.h>
 #include <levin/framework/plots/png.h>
 #include <levin/framework/plots/run_plots.h>
 
@@ -46,13 +45,16 @@ RUN is the folder of a run, such as levin_logs/version_0, or its metrics.csv. Wi
 picture is text. --output FILE ends in .svg or .png; any other path is a folder, which gets a file
 KIND.svg. PNGs are drawn by rsvg-convert (librsvg2-bin).
 
-  curves         the metrics over epochs, several runs together
+  curves         the metrics over epochs
   learning-rate  over steps, if the callback LearningRateMonitor logged it
   confusion      which classes are taken for which; roc: ROC curves and the areas under them. Both
                  predict the data of the run's config.yaml by its best checkpoint
-  time           how long each part of a run took, if it had profiler: trace
+  time           how long each part of a run took on each rank, if it had profiler: trace
   weights        of each class as an image, for a linear model of images
   all            each of these that can be drawn; needs --output FOLDER
+
+All kinds take several runs, whose names are the settings in which they differ. Of several runs, ROC
+curves are one for each run: that of the second of two classes, or the mean of those of all classes.
 
 --metric NAME draws these metrics; by default all that were measured, and as text val_acc or, if
 there is none, val_loss or else the first metric.
@@ -139,49 +141,57 @@ class Plotter {
     return files::is_folder(run) ? run : run.has_parent_path() ? run.parent_path() : fs::path(".");
   }
 
-  /// The metrics of all runs, with what tells the runs apart as their names.
-  std::vector<RunMetrics> metrics_of_runs() const {
+  /// What tells the runs apart; an empty name if there is one run only.
+  const std::vector<std::string>& names() {
+    if (names_.empty()) {
+      std::vector<PastRun> past;
+      for (const auto& run : runs_) {
+        if (runs_.size() > 1) past.push_back(read_past_run(folder_of(run)));
+      }
+      names_ = past.empty() ? std::vector<std::string>(1) : run_labels(past);
+    }
+    return names_;
+  }
+
+  std::vector<RunMetrics> metrics_of_runs() {
     std::vector<RunMetrics> all;
-    std::vector<PastRun> past;
-    for (const auto& run : runs_) {
-      const auto file = metrics_file(run);
-      all.push_back({{}, files::read_text(file)});
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const auto file = metrics_file(runs_[i]);
+      all.push_back({names()[i], files::read_text(file)});
       if (metric_names(all.back().csv).empty()) {
         throw DataError(
             fmt::format("{} holds no metrics; plot a run that has logged a metric", file.string()));
       }
-      if (runs_.size() > 1) past.push_back(read_past_run(folder_of(run)));
     }
-    const auto labels = run_labels(past);
-    for (size_t i = 0; i < labels.size(); ++i) all[i].name = labels[i];
     return all;
   }
 
-  const fs::path& only_run() const {
-    if (runs_.size() == 1) return runs_.front();
-    throw ConfigError(
-        fmt::format("--kind {} takes one run, but got {}", options_.kind, runs_.size()));
-  }
-
-  const RunPredictions& predictions() {
-    if (!predictions_) {
-      predictions_ =
-          predict_run(folder_of(only_run()), options_.ckpt_path,
-                      options_.split == "test" ? Stage::test : Stage::validate, registry_);
+  const std::vector<RunPredictions>& predictions() {
+    const Stage stage = options_.split == "test" ? Stage::test : Stage::validate;
+    while (predictions_.size() < runs_.size()) {
+      predictions_.push_back(
+          predict_run(folder_of(runs_[predictions_.size()]), options_.ckpt_path, stage, registry_));
     }
-    return *predictions_;
+    return predictions_;
   }
 
-  std::vector<std::pair<std::string, double>> phases() const {
-    const fs::path file = folder_of(only_run()) / "trace.json";
-    if (!files::exists(file)) {
-      throw DataError(
-          fmt::format("there is no {}; run the fit with --trainer.profiler=trace", file.string()));
+  std::vector<RunPhases> phases() {
+    std::vector<RunPhases> all;
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      const fs::path file = folder_of(runs_[i]) / "trace.json";
+      if (!files::exists(file)) {
+        throw DataError(fmt::format("there is no {}; run the fit with --trainer.profiler=trace",
+                                    file.string()));
+      }
+      all.push_back({names()[i], phase_seconds(files::read_text(file))});
+      if (all.back().ranks.empty()) {
+        throw DataError(fmt::format("{} holds no times; run a longer fit", file.string()));
+      }
     }
-    return phase_seconds(files::read_text(file));
+    return all;
   }
 
-  std::vector<LinePlot> learning_rates() const {
+  std::vector<LinePlot> learning_rates() {
     auto plots = learning_rate_plots(metrics_of_runs());
     if (!plots.empty()) return plots;
     throw DataError(
@@ -193,11 +203,25 @@ class Plotter {
   std::string text_of(const std::string& kind) {
     if (kind == "curves") return chart_text(metrics_of_runs(), arguments_.metrics);
     if (kind == "learning-rate") return line_plot_text(learning_rates().front());
-    if (kind == "confusion") return confusion_text(predictions());
-    if (kind == "roc") return roc_text(roc_plot(predictions()));
+    if (kind == "confusion") return confusion_texts();
+    if (kind == "roc") return roc_text(roc_curves_plot());
     if (kind == "time") return phases_text(phases());
     throw ConfigError::conflict("weights are drawn as images, which text can't show",
                                 "name a file for them: --output weights.svg");
+  }
+
+  std::string confusion_texts() {
+    std::string text;
+    for (size_t i = 0; i < predictions().size(); ++i) {
+      if (runs_.size() > 1) text += fmt::format("{}{}\n", i > 0 ? "\n" : "", names()[i]);
+      text += confusion_text(predictions()[i]);
+    }
+    return text;
+  }
+
+  LinePlot roc_curves_plot() {
+    return runs_.size() == 1 ? roc_plot(predictions().front())
+                             : roc_plot_of_runs(predictions(), names());
   }
 
   std::string title_of(std::string_view what) const {
@@ -211,17 +235,31 @@ class Plotter {
       return draw_lines(title_of("metrics"), metric_plots(metrics_of_runs(), arguments_.metrics));
     }
     if (kind == "learning-rate") return draw_lines(title_of("learning rate"), learning_rates());
-    if (kind == "confusion") {
-      const RunPredictions& found = predictions();
-      return draw_confusion_matrix(title_of("confusion matrix, " + options_.split),
-                                   found.class_names, found.confusion);
+    if (kind == "confusion") return confusion_svg();
+    if (kind == "roc") return draw_lines(title_of("ROC, " + options_.split), {roc_curves_plot()});
+    if (kind == "time") return phases_svg();
+    std::vector<ImageGroup> groups;
+    for (size_t i = 0; i < runs_.size(); ++i) {
+      groups.push_back(
+          {names()[i], weight_images(checkpoint_of_run(options_.ckpt_path, folder_of(runs_[i])))});
     }
-    if (kind == "roc") {
-      return draw_lines(title_of("ROC, " + options_.split), {roc_plot(predictions())});
+    return draw_image_groups(title_of("weights"), groups);
+  }
+
+  std::string confusion_svg() {
+    std::vector<ConfusionPlot> matrices;
+    for (size_t i = 0; i < predictions().size(); ++i) {
+      matrices.push_back({names()[i], predictions()[i].class_names, predictions()[i].confusion});
     }
-    if (kind == "time") return draw_phases(title_of("time per phase"), phases());
-    return draw_images(title_of("weights"),
-                       weight_images(checkpoint_of_run(options_.ckpt_path, folder_of(only_run()))));
+    return draw_confusion_matrices(title_of("confusion matrix, " + options_.split), matrices);
+  }
+
+  std::string phases_svg() {
+    const auto runs = phases();
+    const std::string title = title_of("time per phase");
+    return runs.size() == 1 && runs.front().ranks.size() == 1
+               ? draw_phases(title, runs.front().ranks.front().seconds)
+               : draw_phases_of_ranks(title, runs);
   }
 
   void draw(const std::string& kind) {
@@ -242,7 +280,8 @@ class Plotter {
   PlotOptions options_;
   std::vector<fs::path> runs_;
   bool is_folder_ = false;
-  std::optional<RunPredictions> predictions_;
+  std::vector<std::string> names_;
+  std::vector<RunPredictions> predictions_;
 };
 
 }  // namespace

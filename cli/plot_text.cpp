@@ -93,13 +93,33 @@ std::string roc_text(const LinePlot& plot) {
   return text;
 }
 
-std::string phases_text(const std::vector<std::pair<std::string, double>>& phases) {
-  double whole = 0.0;
-  for (const auto& [name, seconds] : phases) whole += seconds;
-  std::vector<std::vector<std::string>> rows = {{"phase", "seconds", "%"}};
-  for (const auto& [name, seconds] : phases) {
-    rows.push_back({name, fmt::format("{:.3f}", seconds),
-                    fmt::format("{:.1f}", whole > 0.0 ? 100.0 * seconds / whole : 0.0)});
+std::string phases_text(const std::vector<RunPhases>& runs) {
+  std::vector<std::vector<std::string>> rows;
+  if (runs.size() == 1 && runs.front().ranks.size() == 1) {
+    const PhaseSeconds& phases = runs.front().ranks.front().seconds;
+    double whole = 0.0;
+    for (const auto& [name, seconds] : phases) whole += seconds;
+    rows = {{"phase", "seconds", "%"}};
+    for (const auto& [name, seconds] : phases) {
+      rows.push_back({name, fmt::format("{:.3f}", seconds),
+                      fmt::format("{:.1f}", whole > 0.0 ? 100.0 * seconds / whole : 0.0)});
+    }
+    return aligned_rows(rows);
+  }
+  const auto names = phase_names(runs);
+  rows = {{"seconds"}};
+  rows.front().insert(rows.front().end(), names.begin(), names.end());
+  for (const auto& run : runs) {
+    for (const auto& rank : run.ranks) {
+      rows.push_back(
+          {fmt::format("{}{}rank {}", run.name, run.name.empty() ? "" : ", ", rank.rank)});
+      for (const auto& name : names) {
+        const auto found = std::find_if(rank.seconds.begin(), rank.seconds.end(),
+                                        [&](const auto& each) { return each.first == name; });
+        rows.back().push_back(found == rank.seconds.end() ? "-"
+                                                          : fmt::format("{:.3f}", found->second));
+      }
+    }
   }
   return aligned_rows(rows);
 }

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <levin/cli/run_predictions.h>
 #include <levin/framework/plots/line_plot.h>
+#include <levin/framework/plots/phase_plot.h>
 #include <levin/framework/plots/run_plots.h>
 
 namespace levin {
@@ -25,7 +25,8 @@ std::string confusion_text(const RunPredictions& predictions);
 /// The names of the curves, which tell the areas below them.
 std::string roc_text(const LinePlot& plot);
 
-/// A table of the parts of a run, with their seconds and shares.
-std::string phases_text(const std::vector<std::pair<std::string, double>>& phases);
+/// A table of the parts of a run, with their seconds and shares; with several ranks or runs, one
+/// that has a row for each rank and a column for the seconds of each part.
+std::string phases_text(const std::vector<RunPhases>& runs);
 
 }  // namespace levin

@@ -18,6 +18,7 @@
 #include <levin/framework/data/batch.h>
 #include <levin/framework/metrics/class_scores.h>
 #include <levin/framework/plots/roc_curve.h>
+#include <levin/framework/plots/svg.h>
 #include <levin/framework/run/callback.h>
 #include <levin/framework/run/module.h>
 
@@ -104,6 +105,25 @@ std::optional<std::pair<int64_t, int64_t>> image_sizes(const std::vector<int64_t
   return std::pair<int64_t, int64_t>(side, side);
 }
 
+LinePlot empty_roc_plot() {
+  return {.y_label = "true positive rate",
+          .x_label = "false positive rate",
+          .lines = {},
+          .is_unit_square = true};
+}
+
+/// The curve of each class against the rest, or that of class 1 alone if there are two.
+std::vector<RocCurve> roc_curves(const RunPredictions& predictions) {
+  std::vector<RocCurve> curves;
+  for (size_t i = 0; i < predictions.scores.size(); ++i) {
+    const size_t positive_class = predictions.scores.size() == 1 ? 1 : i;
+    std::vector<bool> positive;
+    for (const size_t target : predictions.targets) positive.push_back(target == positive_class);
+    curves.push_back(roc_curve(predictions.scores[i], positive));
+  }
+  return curves;
+}
+
 }  // namespace
 
 RunPredictions predict_run(const std::filesystem::path& run, const std::string& ckpt_path,
@@ -140,23 +160,34 @@ RunPredictions predict_run(const std::filesystem::path& run, const std::string& 
 }
 
 LinePlot roc_plot(const RunPredictions& predictions) {
-  LinePlot plot{.y_label = "true positive rate",
-                .x_label = "false positive rate",
-                .lines = {},
-                .is_unit_square = true};
-  const bool is_binary = predictions.scores.size() == 1;
-  for (size_t i = 0; i < predictions.scores.size() && plot.lines.size() < kMostRocCurves; ++i) {
-    const size_t positive_class = is_binary ? 1 : i;
-    std::vector<bool> positive;
-    for (const size_t target : predictions.targets) positive.push_back(target == positive_class);
-    RocCurve curve = roc_curve(predictions.scores[i], positive);
-    if (curve.points.empty()) continue;
+  LinePlot plot = empty_roc_plot();
+  const auto curves = roc_curves(predictions);
+  for (size_t i = 0; i < curves.size() && plot.lines.size() < kMostRocCurves; ++i) {
+    if (curves[i].points.empty()) continue;
+    const size_t positive_class = curves.size() == 1 ? 1 : i;
     plot.lines.push_back(
-        {.name = fmt::format("{}: AUC {:.4f}",
-                             class_name_of(predictions.class_names, positive_class), curve.area),
-         .points = std::move(curve.points),
+        {.name =
+             fmt::format("{}: AUC {:.4f}", class_name_of(predictions.class_names, positive_class),
+                         curves[i].area),
+         .points = curves[i].points,
          .colour = i,
-         .is_dashed = i >= 7});
+         .is_dashed = i >= svg::kColours});
+  }
+  return plot;
+}
+
+LinePlot roc_plot_of_runs(const std::vector<RunPredictions>& runs,
+                          const std::vector<std::string>& names) {
+  LinePlot plot = empty_roc_plot();
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const auto curves = roc_curves(runs[i]);
+    RocCurve curve = mean_roc_curve(curves);
+    if (curve.points.empty()) continue;
+    plot.lines.push_back({.name = fmt::format("{}: {} {:.4f}", names.at(i),
+                                              curves.size() > 1 ? "mean AUC" : "AUC", curve.area),
+                          .points = std::move(curve.points),
+                          .colour = i,
+                          .is_dashed = i >= svg::kColours});
   }
   return plot;
 }

@@ -33,6 +33,11 @@ RunPredictions predict_run(const std::filesystem::path& run, const std::string& 
 /// in their names. Classes without rows are left out, as are those after the first 20.
 LinePlot roc_plot(const RunPredictions& predictions);
 
+/// A ROC curve for each of several runs, which `names` name: that of class 1 if there are two, and
+/// otherwise the mean of the curves of all classes. Runs without curves are left out.
+LinePlot roc_plot_of_runs(const std::vector<RunPredictions>& runs,
+                          const std::vector<std::string>& names);
+
 /// The weights of each class as pictures, for a linear model of images: the rows of the
 /// checkpoint's first matrix, 32 at most. Colours are averaged. Throws DataError if the rows of the
 /// model's input aren't images.

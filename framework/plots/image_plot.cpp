@@ -15,6 +15,8 @@ namespace {
 constexpr int kImagesWidth = 640;
 constexpr size_t kMostImagePixels = 64;
 constexpr double kImageGap = 14.0;
+constexpr double kImageGroupName = 24.0;  // a line of it
+constexpr int kGroupLetters = 56;         // in a line
 /// How many different colours there are on each side of 0.
 constexpr int kShades = 15;
 
@@ -68,41 +70,78 @@ std::string draw_image(const PlotImage& image, double most) {
   return out;
 }
 
+/// The sizes of all images of a drawing, and the values of its strongest colours.
+struct ImageSizes {
+  explicit ImageSizes(const std::vector<ImageGroup>& groups) {
+    size_t pixels = 1;
+    size_t images = 1;
+    for (const auto& group : groups) {
+      images = std::max(images, group.images.size());
+      for (const auto& image : group.images) {
+        pixels = std::max({pixels, image.rows, image.columns});
+        for (const double value : image.values) {
+          if (std::isfinite(value)) most = std::max(most, std::abs(value));
+        }
+      }
+    }
+    factor = (pixels + kMostImagePixels - 1) / kMostImagePixels;
+    across = std::min<size_t>(images, images > 8 ? 5 : 4);
+    side = std::min(240.0,
+                    (kImagesWidth - 56.0 + kImageGap) / static_cast<double>(across) - kImageGap);
+  }
+
+  double most = 0.0;
+  size_t factor = 1;  // by which images are drawn smaller
+  size_t across = 1;
+  double side = 240.0;
+};
+
+/// Draws a group from `top` on, and moves `top` below it.
+std::string draw_group(const ImageGroup& group, const ImageSizes& sizes, double& top) {
+  std::string out;
+  if (!group.name.empty()) {
+    for (const auto& line : svg::wrapped(group.name, kGroupLetters)) {
+      out += svg::text(28.0, top + 12.0, line, "start", "text", 15);
+      top += kImageGroupName;
+    }
+  }
+  const double line_height = sizes.side + 40.0;
+  for (size_t i = 0; i < group.images.size(); ++i) {
+    const double x = 28.0 + (sizes.side + kImageGap) * static_cast<double>(i % sizes.across);
+    const double y = top + 24.0 + line_height * static_cast<double>(i / sizes.across);
+    const PlotImage image = shrunk_image(group.images[i], sizes.factor);
+    out += svg::text(x, y - 8.0, image.name, "start");
+    const double scale =
+        sizes.side / static_cast<double>(std::max({image.rows, image.columns, size_t{1}}));
+    out += fmt::format(
+        "<g transform=\"translate({:.1f} {:.1f}) scale({:.4f})\" shape-rendering=\"crispEdges\">\n"
+        "<title>{}</title>\n{}</g>\n",
+        x, y, scale, svg::escaped(image.name), draw_image(image, sizes.most));
+  }
+  const size_t lines = (group.images.size() + sizes.across - 1) / sizes.across;
+  top += line_height * static_cast<double>(lines);
+  return out;
+}
+
 }  // namespace
 
 std::string draw_images(std::string_view title, const std::vector<PlotImage>& images,
                         bool with_style) {
-  double most = 0.0;
-  size_t pixels = 1;
-  for (const auto& image : images) {
-    pixels = std::max({pixels, image.rows, image.columns});
-    for (const double value : image.values) {
-      if (std::isfinite(value)) most = std::max(most, std::abs(value));
-    }
-  }
-  const size_t factor = (pixels + kMostImagePixels - 1) / kMostImagePixels;
-  const size_t across = std::clamp<size_t>(images.size(), 1, images.size() > 8 ? 5 : 4);
-  const double side =
-      std::min(240.0, (kImagesWidth - 56.0 + kImageGap) / static_cast<double>(across) - kImageGap);
-  const size_t lines = (images.size() + across - 1) / across;
-  const double line_height = side + 40.0;
-  const int height = 80 + static_cast<int>(line_height * static_cast<double>(lines));
-  std::string out = svg::begin(kImagesWidth, height, title, with_style, true) + draw_title(title);
-  out += svg::text(28.0, 52.0, fmt::format("blue: up to {0:.3g}; orange: down to -{0:.3g}", most),
-                   "start", "faint");
-  for (size_t i = 0; i < images.size(); ++i) {
-    const double x = 28.0 + (side + kImageGap) * static_cast<double>(i % across);
-    const double y = 94.0 + line_height * static_cast<double>(i / across);
-    const PlotImage image = shrunk_image(images[i], factor);
-    out += svg::text(x, y - 8.0, image.name, "start");
-    const double scale =
-        side / static_cast<double>(std::max({image.rows, image.columns, size_t{1}}));
-    out += fmt::format(
-        "<g transform=\"translate({:.1f} {:.1f}) scale({:.4f})\" shape-rendering=\"crispEdges\">\n"
-        "<title>{}</title>\n{}</g>\n",
-        x, y, scale, svg::escaped(image.name), draw_image(image, most));
-  }
-  return out.append(svg::end());
+  return draw_image_groups(title, {{{}, images}}, with_style);
+}
+
+std::string draw_image_groups(std::string_view title, const std::vector<ImageGroup>& groups,
+                              bool with_style) {
+  const ImageSizes sizes(groups);
+  double top = 70.0;
+  std::string body =
+      draw_title(title) +
+      svg::text(28.0, 52.0,
+                fmt::format("blue: up to {0:.3g}; orange: down to -{0:.3g}", sizes.most), "start",
+                "faint");
+  for (const auto& group : groups) body += draw_group(group, sizes, top);
+  return svg::begin(kImagesWidth, static_cast<int>(top) + 10, title, with_style, true) + body +
+         std::string(svg::end());
 }
 
 }  // namespace levin

@@ -22,4 +22,15 @@ struct PlotImage {
 std::string draw_images(std::string_view title, const std::vector<PlotImage>& images,
                         bool with_style = true);
 
+/// Images that belong together, such as those of a run.
+struct ImageGroup {
+  /// What is written above them; empty for nothing.
+  std::string name{};
+  std::vector<PlotImage> images{};
+};
+
+/// Draws several groups of images one below the other, in the colours of one common scale.
+std::string draw_image_groups(std::string_view title, const std::vector<ImageGroup>& groups,
+                              bool with_style = true);
+
 }  // namespace levin

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/terminal.h>
 #include <levin/framework/plots/plot_frame.h>
 #include <levin/framework/plots/svg.h>
 
@@ -18,6 +19,7 @@ constexpr double kLineLeft = 84.0;
 constexpr double kLineRight = 616.0;
 constexpr double kLineHeight = 240.0;    // within the axes
 constexpr double kSquareHeight = 440.0;  // the same of a unit square
+constexpr double kLegendLeft = 28.0;
 constexpr double kLegendRow = 26.0;
 constexpr double kLegendSample = 44.0;
 constexpr double kLetterWidth = 10.5;  // of text that has grown
@@ -109,22 +111,28 @@ std::vector<const PlotLine*> legend_of(const std::vector<LinePlot>& plots) {
   return entries;
 }
 
-/// Draws the legend from `top` on, and moves `top` below it.
+/// Draws the legend from `top` on, and moves `top` below it. A name that is too long for a line
+/// goes on in the next one.
 std::string draw_legend(const std::vector<const PlotLine*>& entries, double& top) {
+  constexpr int kMostLetters =
+      static_cast<int>((kLinePlotWidth - kLegendLeft - kLegendSample) / kLetterWidth);
   std::string out;
-  double x = 28.0;
+  double x = kLegendLeft;
   for (const PlotLine* entry : entries) {
-    const double width =
-        kLegendSample + kLetterWidth * static_cast<double>(entry->name.size()) + 14.0;
-    if (x > 28.0 && x + width > kLinePlotWidth) {
-      x = 28.0;
+    const auto lines = svg::wrapped(entry->name, kMostLetters);
+    const double width = kLegendSample + kLetterWidth * text_columns(lines.front()) + 14.0;
+    if (x > kLegendLeft && (x + width > kLinePlotWidth || lines.size() > 1)) {
+      x = kLegendLeft;
       top += kLegendRow;
     }
     out += svg::line(x, top, x + 34.0, top, fmt::format("c{}", entry->colour % svg::kColours),
                      std::string(" stroke-width=\"2\"") + (entry->is_dashed ? kDashes : ""));
     out += draw_mark(x + 17.0, top, entry->colour);
-    out += svg::text(x + kLegendSample, top + 5.0, entry->name, "start");
-    x += width;
+    for (size_t i = 0; i < lines.size(); ++i) {
+      if (i > 0) top += kLegendRow;
+      out += svg::text(x + kLegendSample, top + 5.0, lines[i], "start");
+    }
+    x += lines.size() > 1 ? kLinePlotWidth : width;
   }
   if (!entries.empty()) top += kLegendRow;
   return out;

@@ -20,4 +20,9 @@ struct RocCurve {
 /// scikit-learn: roc_curve and roc_auc_score.
 RocCurve roc_curve(const std::vector<double>& scores, const std::vector<bool>& positive);
 
+/// Returns the mean of curves: at each false positive rate, the mean of their true positive rates.
+/// Its area is the mean of their areas. Curves without points are left out; without any others, it
+/// has none either. scikit-learn: "macro-average ROC curve" of several classes.
+RocCurve mean_roc_curve(const std::vector<RocCurve>& curves);
+
 }  // namespace levin

@@ -1,14 +1,11 @@
 #include <levin/framework/plots/run_plots.h>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
-#include <levin/framework/core/value.h>
-#include <levin/framework/plots/bar_plot.h>
 #include <levin/framework/plots/metrics_csv.h>
 
 namespace levin {
@@ -119,39 +116,6 @@ std::string usual_metric(const std::vector<std::string>& names) {
     if (has_name(names, usual)) return usual;
   }
   return names.empty() ? std::string() : names.front();
-}
-
-std::vector<std::pair<std::string, double>> phase_seconds(std::string_view trace) {
-  std::map<std::string, double> seconds;
-  try {
-    const Value value = Value::from_json(trace);
-    for (const Value& event : value.at("traceEvents").as_array()) {
-      if (event.at("ph").as_string() != "X" || event.at("pid").as_int() != 0) continue;
-      if (event.at("cat").as_string() != "training") continue;
-      seconds[event.at("name").as_string()] += event.at("dur").as_double() * 1e-6;
-    }
-  } catch (const Error& error) {
-    throw DataError::corrupt(
-        "trace.json", fmt::format("{}; run the fit again with profiler: trace", error.what()));
-  }
-  std::vector<std::pair<std::string, double>> phases(seconds.begin(), seconds.end());
-  std::stable_sort(phases.begin(), phases.end(),
-                   [](const auto& a, const auto& b) { return a.second > b.second; });
-  return phases;
-}
-
-std::string draw_phases(std::string_view title,
-                        const std::vector<std::pair<std::string, double>>& phases,
-                        bool with_style) {
-  double whole = 0.0;
-  for (const auto& [name, seconds] : phases) whole += seconds;
-  std::vector<PlotBar> bars;
-  for (const auto& [name, seconds] : phases) {
-    bars.push_back(
-        {name, seconds,
-         fmt::format("{:.3g} s ({:.1f} %)", seconds, whole > 0.0 ? 100.0 * seconds / whole : 0.0)});
-  }
-  return draw_bars(title, bars, with_style);
 }
 
 }  // namespace levin

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <levin/framework/plots/line_plot.h>
@@ -36,15 +35,5 @@ std::vector<LinePlot> learning_rate_plots(const std::vector<RunMetrics>& runs);
 /// The metrics by which charts and tables show runs unless they are told others: "val_acc", or else
 /// "val_loss", or else the first one. Empty if there are no metrics.
 std::string usual_metric(const std::vector<std::string>& names);
-
-/// How long rank 0 spent on each part of its run: names and seconds, the longest first. `trace` is
-/// the text of a trace.json that `profiler: trace` wrote; exchanges that went on beside other parts
-/// aren't counted. Throws DataError for a text that is no trace.
-std::vector<std::pair<std::string, double>> phase_seconds(std::string_view trace);
-
-/// Draws these times as bars, with their shares of the whole.
-std::string draw_phases(std::string_view title,
-                        const std::vector<std::pair<std::string, double>>& phases,
-                        bool with_style = true);
 
 }  // namespace levin

@@ -1,8 +1,12 @@
 #include <levin/framework/plots/svg.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
+
+#include <levin/framework/core/terminal.h>
+#include <levin/framework/core/utf8.h>
 
 namespace levin::svg {
 
@@ -30,25 +34,41 @@ text { font-family: system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans
 
 std::string escaped(std::string_view text) {
   std::string out;
-  for (const char each : text) {
-    switch (each) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(each) < 0x20 ? ' ' : each;
+  while (!text.empty()) {
+    const size_t length = utf8_length(text);
+    const char each = text.front();
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+    } else if (each == '&') {
+      out += "&amp;";
+    } else if (each == '<') {
+      out += "&lt;";
+    } else if (each == '>') {
+      out += "&gt;";
+    } else if (each == '"') {
+      out += "&quot;";
+    } else if (static_cast<unsigned char>(each) < 0x20) {
+      out += ' ';
+    } else {
+      out.append(text.substr(0, length));
     }
+    text.remove_prefix(length == 0 ? 1 : length);
   }
   return out;
+}
+
+std::vector<std::string> wrapped(std::string_view text, int columns) {
+  std::vector<std::string> lines;
+  while (text_columns(text) > columns) {
+    size_t end = cut_to_columns(text, columns).size();
+    const size_t space = text.rfind(' ', end);
+    const bool has_space = space != std::string_view::npos && space > 0;
+    if (has_space) end = space;
+    lines.emplace_back(text.substr(0, std::max<size_t>(end, 1)));
+    text.remove_prefix(lines.back().size() + (has_space ? 1 : 0));
+  }
+  lines.emplace_back(text);
+  return lines;
 }
 
 std::string number(double value) {

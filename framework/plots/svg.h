@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace levin::svg {
 
@@ -14,8 +15,13 @@ constexpr size_t kColours = 7;
 /// apart. They suit a light and a dark background. An SVG document has them once.
 std::string_view style();
 
-/// Text for a document, with its special characters escaped; control characters become spaces.
+/// Text for a document, with its special characters escaped; control characters become spaces, and
+/// bytes that aren't UTF-8 the character U+FFFD.
 std::string escaped(std::string_view text);
+
+/// The lines of a text of which none is wider than `columns` letters (`text_columns`). It is cut at
+/// spaces, and within a word only if that alone is wider.
+std::vector<std::string> wrapped(std::string_view text, int columns);
 
 /// A number as an axis has it: "12,500", "0.5".
 std::string number(double value);

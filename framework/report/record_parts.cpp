@@ -8,7 +8,8 @@
 #include <fmt/ranges.h>
 
 #include <levin/framework/core/counted.h>
-#include <levin/framework/plots/run_plots.h>
+#include <levin/framework/core/first_bytes.h>
+#include <levin/framework/plots/phase_plot.h>
 #include <levin/framework/plots/svg.h>
 #include <levin/framework/report/html_page.h>
 #include <levin/framework/report/report_text.h>
@@ -43,7 +44,7 @@ std::string command_shown(const Value& fit) {
         !each.empty() && each.find_first_of(" \t\n\"'\\$`*?&|;<>()") == std::string::npos;
     text += (text.empty() ? "" : " ") + (is_plain ? each : "'" + each + "'");
   }
-  return text.size() > 4000 ? text.substr(0, 4000) + "..." : text;
+  return text.size() > 4000 ? std::string(first_bytes(text, 4000)) + "..." : text;
 }
 
 std::string part_shown(const Value& part) {

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/counted.h>
+#include <levin/framework/core/first_bytes.h>
 
 namespace levin::report_text {
 namespace {
@@ -42,9 +43,7 @@ const Value::Array& items(const Value& value, std::string_view name) {
 
 std::string cut(std::string text) {
   if (text.size() <= kLongestText) return text;
-  size_t end = kLongestText;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;  // whole letters
-  return text.substr(0, end) + "...";
+  return std::string(first_bytes(text, kLongestText)) + "...";
 }
 
 std::string shown(const Value& value) {

@@ -98,22 +98,70 @@ TEST_F(PlotCommand, shows_the_pictures_as_text_too) {
   EXPECT_NE(run({"plot", kRun, "--kind", "time"}).out.find("forward"), std::string::npos);
 }
 
-TEST_F(PlotCommand, several_runs_are_told_apart_by_the_settings_in_which_they_differ) {
-  fs::copy(folder_ / kRun, folder_ / "levin_logs/version_1", fs::copy_options::recursive);
-  std::string config = file("levin_logs/version_1/config.yaml");
-  const size_t at = config.find("max_epochs: 3");
-  ASSERT_NE(at, std::string::npos) << config;
-  config.replace(at, 13, "max_epochs: 4");
-  write("levin_logs/version_1/config.yaml", config);
-  const Outcome plot = run({"plot", kRun, "levin_logs/version_1", "--output", "runs.svg"});
+/// Two runs that differ in max_epochs.
+class PlotCommandRuns : public PlotCommand {
+ protected:
+  void SetUp() override {
+    PlotCommand::SetUp();
+    fs::copy(folder_ / kRun, folder_ / kOther, fs::copy_options::recursive);
+    std::string config = file(std::string(kOther) + "/config.yaml");
+    const size_t at = config.find("max_epochs: 3");
+    ASSERT_NE(at, std::string::npos) << config;
+    config.replace(at, 13, "max_epochs: 4");
+    write(std::string(kOther) + "/config.yaml", config);
+  }
+
+  static constexpr const char* kOther = "levin_logs/version_1";
+};
+
+TEST_F(PlotCommandRuns, are_told_apart_by_the_settings_in_which_they_differ) {
+  const Outcome plot = run({"plot", kRun, kOther, "--output", "runs.svg"});
   ASSERT_EQ(plot.status, 0) << plot.err;
   const std::string svg = file("runs.svg");
   EXPECT_NE(svg.find(">max_epochs=3, validation</text>"), std::string::npos);
   EXPECT_NE(svg.find(">max_epochs=4, training</text>"), std::string::npos);
-  const std::string text = run({"plot", kRun, "levin_logs/version_1"}).out;
+  const std::string text = run({"plot", kRun, kOther}).out;
   EXPECT_NE(text.find("\no max_epochs=4: "), std::string::npos) << text;
-  expect_error({"plot", kRun, "levin_logs/version_1", "--kind", "roc"}, 2,
-               "--kind roc takes one run, but got 2");
+}
+
+TEST_F(PlotCommandRuns, share_a_picture_of_each_kind) {
+  const Outcome plot = run({"plot", kRun, kOther, "--kind", "all", "--output", "pictures"});
+  ASSERT_EQ(plot.status, 0) << plot.err;
+  EXPECT_EQ(plot.err.find("is left out"), std::string::npos) << plot.err;
+  const auto count = [&](const std::string& name, const std::string& part) {
+    const std::string svg = file("pictures/" + name + ".svg");
+    size_t found = 0;
+    for (size_t at = svg.find(part); at != std::string::npos; at = svg.find(part, at + 1)) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("confusion", "predicted as"), 200U);
+  EXPECT_EQ(count("roc", ">max_epochs=4: mean AUC "), 2U) << "in the legend and as a title";
+  EXPECT_EQ(count("roc", "<polyline"), 2U) << "a curve for each run";
+  EXPECT_EQ(count("time", ">rank 0</text>"), 2U);
+  EXPECT_EQ(count("weights", ">max_epochs=4</text>"), 1U);
+  EXPECT_EQ(count("weights", "<g transform"), 20U);
+}
+
+TEST_F(PlotCommandRuns, are_told_apart_in_text_too) {
+  const auto matrices = lines_of(run({"plot", kRun, kOther, "--kind", "confusion"}).out);
+  ASSERT_EQ(matrices.size(), 25U);
+  EXPECT_EQ(matrices[13], "max_epochs=4");
+  const auto areas = lines_of(run({"plot", kRun, kOther, "--kind", "roc"}).out);
+  ASSERT_EQ(areas.size(), 2U);
+  EXPECT_EQ(areas[0].rfind("max_epochs=3: mean AUC 0.", 0), 0U) << areas[0];
+  const auto times = lines_of(run({"plot", kRun, kOther, "--kind", "time"}).out);
+  ASSERT_EQ(times.size(), 3U);
+  EXPECT_EQ(times[2].rfind("max_epochs=4, rank 0 ", 0), 0U) << times[2];
+}
+
+TEST_F(PlotCommand, shows_the_times_of_every_rank) {
+  write(std::string(kRun) + "/trace.json", R"({"traceEvents":[
+      {"name":"forward","cat":"training","ph":"X","ts":0,"dur":2e6,"pid":0,"args":{}},
+      {"name":"idle","cat":"training","ph":"X","ts":0,"dur":1e6,"pid":1,"args":{}}]})");
+  EXPECT_EQ(run({"plot", kRun, "--kind", "time"}).out,
+            "seconds  forward  idle\n"
+            "rank 0   2.000    -\n"
+            "rank 1   -        1.000\n");
 }
 
 TEST_F(PlotCommand, says_what_is_wrong) {

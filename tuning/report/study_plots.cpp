@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/terminal.h>
 #include <levin/framework/plots/plot_frame.h>
 #include <levin/framework/plots/plot_scale.h>
 #include <levin/framework/plots/svg.h>
@@ -17,7 +18,7 @@ namespace levin {
 namespace {
 
 constexpr int kWidth = 860;
-constexpr size_t kLongestLabel = 18;
+constexpr int kLongestLabel = 18;
 constexpr double kLeft = 78.0;
 /// The trials with a finite first value.
 std::vector<const Trial*> plotted_trials(const Study& study) {
@@ -61,8 +62,8 @@ PlotScale scale_of_parameter(const Distribution& distribution) {
   std::vector<std::string> names;
   for (const Value& choice : distribution.choices()) {
     const std::string text = choice.is_string() ? choice.as_string() : choice.to_json();
-    const bool is_long = text.size() > kLongestLabel;
-    names.push_back(is_long ? text.substr(0, kLongestLabel - 3) + "..." : text);
+    const bool is_long = text_columns(text) > kLongestLabel;
+    names.push_back(is_long ? cut_to_columns(text, kLongestLabel - 3) + "..." : text);
   }
   return PlotScale::of_names(names);
 }

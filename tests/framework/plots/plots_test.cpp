@@ -12,6 +12,7 @@
 #include <levin/framework/plots/image_plot.h>
 #include <levin/framework/plots/matrix_plot.h>
 #include <levin/framework/plots/metrics_csv.h>
+#include <levin/framework/plots/phase_plot.h>
 #include <levin/framework/plots/roc_curve.h>
 #include <levin/framework/plots/run_plots.h>
 #include <levin/framework/plots/svg.h>
@@ -83,6 +84,25 @@ TEST(LinePlots, the_legend_names_each_look_once_and_what_it_names_is_escaped) {
   EXPECT_NE(svg.find("role=\"img\""), std::string::npos);
 }
 
+TEST(LinePlots, a_long_name_goes_on_in_the_next_line_of_the_legend) {
+  const std::string name = "learning_rate=0.01, hidden_sizes=[32, 32], batch_size=64, training";
+  const std::string svg = draw_lines("runs", {{"loss", "epoch", {{name, {{0, 1.0}, {1, 2.0}}}}}});
+  EXPECT_NE(svg.find(">learning_rate=0.01, hidden_sizes=[32, 32],</text>"), std::string::npos)
+      << svg;
+  EXPECT_NE(svg.find(">batch_size=64, training</text>"), std::string::npos);
+}
+
+TEST(SvgTexts, are_utf8_whatever_they_are_made_of) {
+  EXPECT_EQ(svg::escaped("Gr\xc3\xb6\xc3\x9f"
+                         "e\xff\x01"),
+            "Gr\xc3\xb6\xc3\x9f"
+            "e\xef\xbf\xbd ");
+  EXPECT_EQ(svg::wrapped("a bc def", 4), (std::vector<std::string>{"a bc", "def"}));
+  EXPECT_EQ(svg::wrapped("\xc3\xb6\xc3\xb6\xc3\xb6", 2),
+            (std::vector<std::string>{"\xc3\xb6\xc3\xb6", "\xc3\xb6"}));
+  EXPECT_EQ(svg::wrapped("", 4), std::vector<std::string>{""});
+}
+
 TEST(RunPlots, training_and_validation_share_a_plot_and_the_loss_comes_first) {
   const auto plots = metric_plots({{"", kMetrics}});
   ASSERT_EQ(plots.size(), 2U);
@@ -116,19 +136,44 @@ TEST(RunPlots, learning_rates_are_drawn_over_steps) {
   EXPECT_TRUE(learning_rate_plots({{"", "epoch,step,a\n0,1,2\n"}}).empty());
 }
 
-TEST(RunPlots, the_time_of_each_phase_is_the_sum_of_its_events_on_rank_0) {
-  const auto phases = phase_seconds(
-      R"({"traceEvents":[{"name":"process_name","ph":"M","pid":0,"args":{"name":"rank 0"}},
-      {"name":"data","cat":"training","ph":"X","ts":0.0,"dur":500000,"pid":0,"tid":0,"args":{}},
-      {"name":"forward","cat":"training","ph":"X","ts":1,"dur":1500000.0,"pid":0,"args":{}},
-      {"name":"data","cat":"training","ph":"X","ts":2,"dur":250000.0,"pid":0,"args":{}},
-      {"name":"data","cat":"training","ph":"X","ts":2,"dur":7e6,"pid":1,"args":{}},
-      {"name":"layers","cat":"communication","ph":"X","ts":2,"dur":9e6,"pid":0,"args":{}}]})");
-  EXPECT_EQ(phases,
-            (std::vector<std::pair<std::string, double>>{{"forward", 1.5}, {"data", 0.75}}));
-  EXPECT_NE(draw_phases("run", phases).find(">1.5 s (66.7 %)</text>"), std::string::npos);
+constexpr const char* kTrace =
+    R"({"traceEvents":[{"name":"process_name","ph":"M","pid":0,"args":{"name":"rank 0"}},
+    {"name":"data","cat":"training","ph":"X","ts":0.0,"dur":500000,"pid":0,"tid":0,"args":{}},
+    {"name":"forward","cat":"training","ph":"X","ts":1,"dur":1500000.0,"pid":0,"args":{}},
+    {"name":"data","cat":"training","ph":"X","ts":2,"dur":250000.0,"pid":0,"args":{}},
+    {"name":"idle","cat":"training","ph":"X","ts":2,"dur":7e6,"pid":1,"args":{}},
+    {"name":"layers","cat":"communication","ph":"X","ts":2,"dur":9e6,"pid":0,"args":{}}]})";
+
+TEST(PhasePlots, the_time_of_each_phase_is_the_sum_of_its_events_on_a_rank) {
+  const auto ranks = phase_seconds(kTrace);
+  ASSERT_EQ(ranks.size(), 2U);
+  EXPECT_EQ(ranks[0].seconds, (PhaseSeconds{{"forward", 1.5}, {"data", 0.75}}));
+  EXPECT_EQ(ranks[1].rank, 1);
+  EXPECT_EQ(ranks[1].seconds, (PhaseSeconds{{"idle", 7.0}}));
+  EXPECT_NE(draw_phases("run", ranks[0].seconds).find(">1.5 s (66.7 %)</text>"), std::string::npos);
   EXPECT_NE(message_of<DataError>([] { phase_seconds("[]"); }).find("profiler: trace"),
             std::string::npos);
+}
+
+TEST(PhasePlots, of_several_ranks_are_a_bar_for_each_on_one_scale) {
+  const std::vector<RunPhases> runs = {{"", phase_seconds(kTrace)}};
+  EXPECT_EQ(phase_names(runs), (std::vector<std::string>{"idle", "forward", "data"}));
+  const std::string svg = draw_phases_of_ranks("run", runs);
+  EXPECT_NE(svg.find("width=\"89.1\" height=\"22\"><title>rank 0, forward: 1.5 s (66.7 %)"),
+            std::string::npos)
+      << svg;
+  EXPECT_NE(svg.find("width=\"416.0\" height=\"22\"><title>rank 1, idle: 7 s (100.0 %)"),
+            std::string::npos);
+  EXPECT_EQ(count_of(svg, ">rank 1</text>"), 1U);
+}
+
+TEST(PhasePlots, the_parts_that_took_least_share_a_colour_if_there_are_many) {
+  PhaseSeconds phases;
+  for (int i = 0; i < 9; ++i) phases.emplace_back("part" + std::to_string(i), 9.0 - i);
+  const std::string svg = draw_phases_of_ranks("run", {{"", {{0, phases}}}});
+  EXPECT_EQ(count_of(svg, "<title>rank 0, "), 7U);
+  EXPECT_NE(svg.find("<title>rank 0, other parts: 6 s (13.3 %)</title>"), std::string::npos) << svg;
+  EXPECT_EQ(svg.find("d7"), std::string::npos);
 }
 
 TEST(RocCurves, have_the_points_and_the_area_of_a_small_case) {
@@ -147,12 +192,67 @@ TEST(RocCurves, leave_out_points_within_a_straight_part) {
   EXPECT_EQ(best.area, 1.0);
 }
 
+TEST(RocCurves,
+     their_mean_goes_straight_up_where_one_of_them_does_and_has_the_mean_of_their_areas) {
+  const RocCurve first = roc_curve({0.9, 0.8, 0.7, 0.2}, {true, false, true, false});
+  const RocCurve second = roc_curve({0.9, 0.8, 0.7, 0.2, 0.1}, {false, true, false, true, false});
+  const RocCurve mean = mean_roc_curve({first, {}, second});
+  EXPECT_DOUBLE_EQ(mean.area, (first.area + second.area) / 2.0);
+  double area = 0.0;
+  for (size_t i = 1; i < mean.points.size(); ++i) {
+    const auto& [x, y] = mean.points[i - 1];
+    area += (mean.points[i].first - x) * (mean.points[i].second + y) / 2.0;
+  }
+  EXPECT_DOUBLE_EQ(area, mean.area);
+  EXPECT_EQ(mean.points.front(), (std::pair{0.0, 0.0}));
+  EXPECT_EQ(mean.points[1], (std::pair{0.0, 0.25})) << "the first curve goes up by a half at 0";
+  EXPECT_EQ(mean.points.back(), (std::pair{1.0, 1.0}));
+  EXPECT_TRUE(std::isnan(mean_roc_curve({{}}).area));
+}
+
 TEST(ConfusionPlots, have_a_cell_for_each_pair_of_classes) {
   const std::string svg = draw_confusion_matrix("digits", {"cat", "dog"}, {{9, 1}, {0, 4}});
   EXPECT_EQ(count_of(svg, "predicted as"), 4U);
   EXPECT_NE(svg.find("<title>cat predicted as dog: 1 of 10</title>"), std::string::npos);
   EXPECT_NE(svg.find("fill-opacity=\"0.522\"><title>cat predicted as cat"), std::string::npos);
   EXPECT_EQ(count_of(svg, ">0</text>"), 0U) << "zeros aren't written";
+}
+
+TEST(ConfusionPlots, cut_long_names_between_letters) {
+  const std::string name =
+      "\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6\xc3\xb6";
+  EXPECT_NE(draw_confusion_matrix("a", {name, "b"}, {{1, 0}, {0, 1}}).find(">" + name + "</text>"),
+            std::string::npos);
+  EXPECT_NE(draw_confusion_matrix("a", {name + "o", "b"}, {{1, 0}, {0, 1}})
+                .find(">" + name.substr(0, 16) + "..</text>"),
+            std::string::npos);
+}
+
+/// The left edge of the n-th cell of a matrix.
+double cell_left(const std::string& svg, size_t n) {
+  size_t at = 0;
+  for (size_t i = 0; i <= n; ++i) at = svg.find("fill-opacity", at + 1);
+  return std::stod(svg.substr(svg.rfind(" x=\"", at) + 4));
+}
+
+TEST(ConfusionPlots, of_several_runs_stand_beside_each_other_if_their_counts_can_be_read_there) {
+  const ConfusionPlot few{"rate=0.1", {"cat", "dog"}, {{9, 1}, {0, 4}}};
+  const std::string beside = draw_confusion_matrices("2 runs", {few, few});
+  EXPECT_EQ(count_of(beside, ">rate=0.1</text>"), 2U);
+  EXPECT_GT(cell_left(beside, 4), cell_left(beside, 0) + 200.0);
+  ConfusionPlot many{"rate=0.1", {}, {10, std::vector<double>(10, 1234.0)}};
+  const std::string below = draw_confusion_matrices("2 runs", {many, many});
+  EXPECT_EQ(cell_left(below, 100), cell_left(below, 0));
+  EXPECT_EQ(count_of(below, "predicted as"), 200U);
+}
+
+TEST(ImagePlots, groups_have_names_and_one_scale) {
+  const std::string svg = draw_image_groups(
+      "weights", {{"rate=0.1", {{"0", 1, 1, {1.0}}}}, {"rate=0.2", {{"0", 1, 1, {-2.0}}}}});
+  EXPECT_NE(svg.find("blue: up to 2; orange: down to -2"), std::string::npos) << svg;
+  EXPECT_EQ(count_of(svg, "<path fill=\"#00548a\""), 0U) << "1 isn't the strongest blue";
+  EXPECT_EQ(count_of(svg, "<path fill=\"#a64600\""), 1U);
+  EXPECT_LT(svg.find(">rate=0.1</text>"), svg.find(">rate=0.2</text>"));
 }
 
 TEST(ImagePlots, draw_each_pixel_in_the_colour_of_its_sign) {
