@@ -34,6 +34,16 @@ function(levin_split_plain plain_list sources_list)
   set(${sources_list} ${with_torch} PARENT_SCOPE)
 endfunction()
 
+# levin_split_services(SERVICES SOURCES): moves the files of serving/ and tuning/ from the list SOURCES to the list SERVICES.
+function(levin_split_services services_list sources_list)
+  set(others ${${sources_list}})
+  set(services ${${sources_list}})
+  list(FILTER others EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
+  list(FILTER services INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
+  set(${services_list} ${services} PARENT_SCOPE)
+  set(${sources_list} ${others} PARENT_SCOPE)
+endfunction()
+
 # levin_plain_target(TARGET): gives a target the headers of Levin, of fmt and of the libraries that Levin depends on, but not
 # those of LibTorch.
 function(levin_plain_target target)

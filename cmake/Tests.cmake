@@ -80,7 +80,7 @@ endfunction()
 # levin_plain_test(NAME SOURCES...): tests of the folders without LibTorch. They are linked with those folders only, and
 # compile and start without LibTorch.
 function(levin_plain_test name)
-  add_executable(${name} ${ARGN} $<TARGET_OBJECTS:levin_plain>)
+  add_executable(${name} ${ARGN} $<TARGET_OBJECTS:levin_plain> $<TARGET_OBJECTS:levin_services_plain>)
   levin_plain_target(${name})
   target_link_libraries(${name} PRIVATE levin_test_flags)
   levin_test_setting(${name})

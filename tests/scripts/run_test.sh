@@ -1,7 +1,8 @@
 #!/bin/sh
 # run_test.sh SOURCE_FOLDER: `./run fit` on a machine without LibTorch, whose apt-get, pip, cmake and ninja are made up here. The
 # program's sources must be compiled while pip still downloads what LibTorch needs, and linked only afterwards; and if pip
-# fails, its lines are shown and nothing goes on.
+# fails, its lines are shown and nothing goes on. What serves and tunes must be compiled for the first command that may need it, not
+# before.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -49,7 +50,7 @@ cp "$WORK/bin/venv-python" "$WORK/levin/.deps/python/bin/python"
 END
 make_up venv-python <<'END'
 [ "$1" = -m ] || exit 1  # -c 'import pip'
-[ ! -e "$WORK/state/pip-fails" ] || { echo "pip's own last line"; exit 1; }
+[ ! -e "$WORK/state/pip-fails" ] || { cat "$WORK/state/pip-fails"; exit 1; }
 site=$WORK/levin/.deps/python/lib/python3.11/site-packages
 case $* in
   *--no-deps*)
@@ -68,16 +69,20 @@ mkdir -p "$WORK/levin/build/release"
 touch "$WORK/levin/build/release/build.ninja"
 END
 make_up ninja <<'END'
+built() {
+  [ -e "$WORK/state/installed" ] || { echo "linked too early" >&2; exit 1; }
+  mkdir -p "$WORK/levin/build/release/$1"
+  printf '#!/bin/sh\necho "%s: $*"\n' "$1" >"$WORK/levin/build/release/$1/levin"
+  chmod +x "$WORK/levin/build/release/$1/levin"
+}
 case $* in
-  *"-t targets all") printf '%s\n' 'CMakeFiles/levin.dir/a.cpp.o: CXX' 'CMakeFiles/levin_plain.dir/b.cpp.o: CXX' \
-      'CMakeFiles/levin_test.dir/c.cpp.o: CXX' 'bin/levin: LINK' ;;
+  *"-t targets all") for part in levin levin_core levin_plain levin_services_plain levin_first_cli levin_cli levin_test; do
+      echo "CMakeFiles/$part.dir/a.cpp.o: CXX"
+    done
+    echo 'bin/levin: LINK' ;;
   *.o) touch "$WORK/state/compiled" ;;
-  *levin_cli)
-    [ -e "$WORK/state/installed" ] || { echo "linked too early" >&2; exit 1; }
-    mkdir -p "$WORK/levin/build/release/bin"
-    printf '#!/bin/sh\necho "trained: $*"\n' >"$WORK/levin/build/release/bin/levin"
-    chmod +x "$WORK/levin/build/release/bin/levin"
-    ;;
+  *levin_first_cli) built first/bin ;;
+  *levin_cli) built bin ;;
 esac
 END
 unset LEVIN_TORCH_DIR LEVIN_UNITY LEVIN_WERROR
@@ -88,27 +93,46 @@ fail() {
   exit 1
 }
 
-touch "$work/state/pip-fails"
+echo "pip's own last line" >"$work/state/pip-fails"
 ! run list || fail "it went on although pip had failed"
 grep -q "pip's own last line" "$work/errors" || fail "it doesn't show what pip printed"
 grep -q "pip could not install torch==2.11.0" "$work/errors" || fail "it doesn't say that pip failed"
 ! grep -q '^ninja' "$work/log" || fail "it built although pip had failed"
+echo "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate'))" >"$work/state/pip-fails"
+! run list || fail "it went on although pip trusted no certificate"
+grep -q "/usr/local/share/ca-certificates" "$work/errors" || fail "it doesn't say what to do about a proxy's certificate"
 
 rm "$work/state/pip-fails" "$work/log"
 printed=$(run fit --config a.yaml) || fail "it failed"
-[ "$printed" = "trained: fit --config a.yaml" ] || fail "it printed: $printed"
+[ "$printed" = "first/bin: fit --config a.yaml" ] || fail "it printed: $printed"
 # pip starts once Python is there. What it does first and the other packages' installation have no order among each other.
 steps() { sed -n "$1" "$work/log" | tr '\n' ' '; }
 steps=$(steps 's/^apt-get.* install .*python3-venv.*/python/p; s/^venv-python .*--no-deps.*/headers/p
-  s/^ninja .*CMakeFiles.*/compile/p; s/^the rest of LibTorch.*/rest/p; s/^ninja .* levin_cli$/link/p')
+  s/^ninja .*CMakeFiles.*/compile/p; s/^the rest of LibTorch.*/rest/p; s/^ninja .* levin_first_cli$/link/p')
 [ "$steps" = "python headers compile rest link " ] || fail "it took these steps: $steps"
 steps=$(steps 's/^apt-get.* install .*python3-venv.*/python/p; s/^apt-get.* install .*g++.*/compiler/p
   s/^cmake --preset.*/configure/p')
 [ "$steps" = "python compiler configure " ] || fail "it took these steps: $steps"
-grep -q '^ninja .*CMakeFiles/levin.dir/a.cpp.o CMakeFiles/levin_plain.dir/b.cpp.o$' "$work/log" ||
-  fail "it compiled something else than the library and the program"
+objects=$(sed -n 's/^ninja .* -j 2 \(CMakeFiles.*\)/\1/p' "$work/log" | sed 's/CMakeFiles.levin_\([a-z_]*\).dir.a.cpp.o/\1/g')
+[ "$objects" = "core plain first_cli" ] || fail "to train, it compiled $objects"
 [ ! -e "$work/levin/.deps/.incomplete" ] || fail "it left .deps/.incomplete behind"
 
-: >"$work/log"
-printed=$(run list) || fail "the second call failed"
-! grep -q 'python' "$work/log" || fail "the second call started Python"
+# built ARGUMENTS...: what a call of ./run gave ninja to build, and which program it started.
+built() {
+  : >"$work/log"
+  run "$@" >"$work/printed" || fail "./run $* failed"
+  ! grep -q 'python' "$work/log" || fail "./run $* started Python, although LibTorch is there"
+  echo "$(sed -n 's/^ninja .* \(levin[a-z_]*\)$/\1/p' "$work/log" | tr '\n' ' ')$(sed 's/:.*//' "$work/printed")"
+}
+expect() {
+  [ "$2" = "$3" ] || fail "./run $1 built and started '$2' instead of '$3'"
+}
+expect "fit again" "$(built fit --config a.yaml)" "first/bin"
+expect "fit with a plugin" "$(built fit --config a.yaml --plugin=b.so)" "levin_cli bin"
+expect "fit after that" "$(built fit --config a.yaml)" "bin"
+rm "$work/levin/build/release/bin/levin"
+expect serve "$(built serve a.ckpt)" "levin_cli bin"
+rm "$work/levin/build/release/bin/levin"
+expect "fit --sweep" "$(built fit --config a.yaml --sweep)" "levin_cli bin"
+touch "$work/levin/program" && rm -rf "$work/levin/build/release/bin"
+expect "fit of changed sources" "$(built fit)" "levin_first_cli first/bin"
