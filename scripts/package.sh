@@ -9,8 +9,9 @@ for kind; do
   esac
 done
 prepare
-# dpkg-shlibdeps finds the packages that a .deb depends on; patchelf makes the libraries of a bundle find each other.
-install_packages dpkg-dev patchelf binutils python3-minimal
+# dpkg-shlibdeps finds the packages that a .deb depends on, and file the programs of which it asks that; patchelf makes the libraries
+# of a bundle find each other.
+install_packages dpkg-dev file patchelf binutils python3-minimal
 [ -n "$(sed -n 's/^LEVIN_PATCHELF:[A-Z]*=\(\/.*\)/\1/p' "$release/CMakeCache.txt")" ] || (cd "$root" && cmake "$release") >&2
 build release levin_cli
 packages_folder=$root/build/packages

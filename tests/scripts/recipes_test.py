@@ -79,6 +79,15 @@ class Vcpkg(unittest.TestCase):
             self.assertRegex(sources, rf"(option|set)\({option} ")
 
 
+class Package(unittest.TestCase):
+    def test_what_cpack_calls_is_installed_first(self):
+        script = read("scripts", "package.sh")
+        before = script[: script.index("cpack -G")]
+        installed = re.search(r"^install_packages (.+)$", before, re.MULTILINE).group(1).split()
+        # CPackDeb.cmake: dpkg-shlibdeps is in dpkg-dev, and `file` is in none of the packages that dpkg-dev needs.
+        self.assertLessEqual({"dpkg-dev", "file"}, set(installed))
+
+
 class Conan(unittest.TestCase):
     def inspect(self, torch):
         conan = find_program("conan")
