@@ -5,6 +5,9 @@
 #
 #     docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/work" levin-train fit --config /opt/levin/share/levin/examples/configs/iris.yaml
 #
+# TORCH_INDEX is the index of packages that LibTorch for CPUs comes from, for networks with a mirror of their own:
+# --build-arg TORCH_INDEX=https://mirror.example/whl/cpu
+#
 # .dockerignore keeps builds and downloads of this machine out of the images.
 FROM debian:bookworm AS build
 # The release of Debian fixes the versions, but for its security updates.
@@ -12,8 +15,9 @@ FROM debian:bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates g++ cmake ninja-build libyaml-cpp-dev \
     nlohmann-json3-dev zlib1g-dev libzip-dev libpng-dev libjpeg-dev libcurl4-openssl-dev libssl-dev libgtest-dev libgloo-dev \
     libboost-dev libhiredis-dev libsimdjson-dev libsqlite3-dev python3 python3-venv && rm -rf /var/lib/apt/lists/*
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN python3 -m venv /venv && \
-    /venv/bin/pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch==2.11.0 && \
+    /venv/bin/pip install --no-cache-dir --no-compile --index-url "$TORCH_INDEX" torch==2.11.0 && \
     mv /venv/lib/python3.11/site-packages/torch /opt/torch
 COPY . /levin
 WORKDIR /levin
