@@ -60,7 +60,8 @@ TEST_F(FindCheckpoint, last_is_the_newest_file_of_the_newest_run_that_has_any) {
   save("version_10/checkpoints/c.ckpt", 1);
   fs::create_directories(folder_.path() / "levin_logs/version_11");
   EXPECT_EQ(find("last"), newest);
-  EXPECT_EQ(find("last"), save("version_10/checkpoints/last.ckpt", 4));
+  const auto last = save("version_10/checkpoints/last.ckpt", 4);
+  EXPECT_EQ(find("last"), last);
 }
 
 // trials 11

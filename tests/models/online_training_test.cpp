@@ -77,8 +77,10 @@ struct Data {
 Data make_rows() {
   torch::manual_seed(3);
   const auto density = torch::linspace(0.02, 0.5, kFeatures);
-  const auto x = torch::randn({kRows, kFeatures}) * torch::rand({kRows, kFeatures}).lt(density);
-  const auto y = (x.mv(torch::randn({kFeatures})) + 0.3 * torch::randn({kRows})).gt(0);
+  const auto present = torch::rand({kRows, kFeatures}).lt(density);
+  const auto x = torch::randn({kRows, kFeatures}) * present;
+  const auto noise = 0.3 * torch::randn({kRows});
+  const auto y = (x.mv(torch::randn({kFeatures})) + noise).gt(0);
   return {x, y.to(torch::kLong), 0.25 + torch::rand({kRows})};
 }
 

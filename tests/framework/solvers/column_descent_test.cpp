@@ -28,7 +28,8 @@ struct Model {
     const int64_t rows = x.size(0);
     curvature = (torch::rand({rows}, torch::kDouble) + 0.2).div_(rows);
     targets = x.mv(torch::randn({x.size(1)}, torch::kDouble)) - 0.8;
-    start = torch::randn({x.size(1)}, torch::kDouble) * torch::rand({x.size(1)}).lt(0.5);
+    const auto present = torch::rand({x.size(1)}).lt(0.5);
+    start = torch::randn({x.size(1)}, torch::kDouble) * present;
     const auto wrong = curvature * (x.mv(start) - targets);  // the bias is 0
     slopes = x.t().mv(wrong);
     bias_slope = wrong.sum().item<double>();

@@ -65,7 +65,8 @@ struct Data {
   torch::Tensor group = torch::arange(90).remainder(3);
 
   explicit Data(Kind kind) {
-    const auto z = x.mm(torch::randn({5, 2}, torch::kDouble)) + torch::randn({90, 2});
+    const auto noise = torch::randn({90, 2});
+    const auto z = x.mm(torch::randn({5, 2}, torch::kDouble)) + noise;
     y = kind == Kind::squared ? z : z.gt(0.0).to(torch::kDouble);
   }
   std::vector<Batch> batches(int64_t size, const torch::Tensor& input) const {
