@@ -25,8 +25,7 @@ namespace {
 
 /// The checkpoint of a trial that has paused, in its folder.
 constexpr const char* kPauseName = "paused.ckpt";
-/// Marks a trial that was trained at once with others, as a system attribute: its checkpoints have
-/// weights alone, so that no training goes on from them.
+/// The system attribute of a trial trained at once with others: its checkpoints have only weights.
 constexpr const char* kBatchedAttribute = "levin:batched";
 
 /// Takes over the parameters that a trial was given beforehand, as Optuna's enqueue_trial does.
