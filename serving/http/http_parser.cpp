@@ -92,6 +92,10 @@ class HttpBeastParser final : public http::basic_parser<true> {
                                          std::string(value.data(), value.size()));
   }
 
+  // New versions of Boost (1.92, but not 1.83) give fields of the trailer to a function of their
+  // own. It has no `override`, because older versions lack it.
+  void on_trailer_field_impl(http::field, BeastView, BeastView, BeastError&) {}
+
   void on_header_impl(BeastError& error) override {
     parsed_.in_trailer = true;  // fields from here on follow the last chunk
     if (parsed_.hosts > 1 || (parsed_.hosts == 0 && parsed_.version == 11)) {
