@@ -1,7 +1,10 @@
 #!/bin/sh
-# check_packages.sh [deb] [tgz] [wheel]: installs the packages of ./run package, each in a fresh Debian that debootstrap makes, and
-# trains there. Root only; takes three minutes and 1 GB of disk. LibTorch isn't downloaded: the one in LEVIN_TORCH_DIR, or in
-# .deps/, is mounted. The Debian is that of this machine, because a .deb is for the release that it was built on.
+# check_packages.sh [--project] [deb] [tgz] [wheel]: installs the packages of ./run package, each in a fresh Debian that debootstrap
+# makes, and trains there. Root only; takes three minutes and 1 GB of disk. LibTorch isn't downloaded: the one in LEVIN_TORCH_DIR, or
+# in .deps/, is mounted. The Debian is that of this machine, because a .deb is for the release that it was built on.
+#
+# With --project, it also installs a compiler there, and builds, tests and trains what `levin new project` writes. That takes two
+# minutes more for each package.
 set -eu
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 torch=${LEVIN_TORCH_DIR:-$(echo "$root"/.deps/python/lib/python3*/site-packages/torch)}
@@ -45,6 +48,24 @@ enter() {
     expect 0 '"epochs":2' env LEVIN_TORCH_DIR=/site/torch sh -c "$train"
   fi
   expect 0 levin.h ls "$prefix/include/levin"
+  [ -z "${LEVIN_CHECK_PROJECT:-}" ] || check_project
+}
+
+# check_project: a model, a data module and a callback of somebody's own, built against the installed package.
+check_project() {
+  torch_of_root=
+  [ "$kind" = wheel ] || torch_of_root=LEVIN_TORCH_DIR=/site/torch
+  # A project needs no other packages than these, because Levin's public headers include LibTorch's and the standard library's alone.
+  expect 0 "" sh -c "apt-get update && apt-get install -y --no-install-recommends g++ cmake ninja-build libgtest-dev"
+  in_project() { expect "$1" "$2" env $torch_of_root sh -c "cd /tmp && PATH=\"${levin%/*}:\$PATH\" && $3"; }
+  levin=$(in_root sh -c "command -v '$levin'")
+  in_project 0 "" "levin new project Flowers"
+  in_project 0 "LibTorch 2" "cmake -G Ninja -S Flowers -B Flowers/build -DCMAKE_PREFIX_PATH='$prefix' && cmake --build Flowers/build"
+  in_project 0 "100% tests passed" "ctest --test-dir Flowers/build"
+  plugin='--plugin Flowers/build/libflowers.so'
+  in_project 0 "best val_loss" "levin fit $plugin --config Flowers/config.yaml --trainer.max_epochs=2"
+  in_project 0 test_loss "levin test $plugin --config Flowers/config.yaml --ckpt-path best"
+  in_project 0 "best val_loss" "Flowers/build/flowers_trainer fit --config Flowers/config.yaml --trainer.max_epochs=2"
 }
 
 in_root() { chroot "$fresh" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 OMP_NUM_THREADS=1 "$@"; }
@@ -66,6 +87,10 @@ expect() {
 if [ "${1:-}" = --enter ]; then
   enter "$2" "$3"
   exit
+fi
+if [ "${1:-}" = --project ]; then
+  export LEVIN_CHECK_PROJECT=1
+  shift
 fi
 [ $# -gt 0 ] || set -- deb tgz wheel
 # shellcheck source=/dev/null
