@@ -104,6 +104,16 @@ struct DefaultCallback {
   std::string help;
 };
 
+/// Adds classes to a list that all registries share.
+template <class Base, ClassList<Base>& (*shared_list)()>
+struct SharedClasses {
+  /// Adds the class T; see ClassList::add.
+  template <std::derived_from<Base> T>
+  void add(std::string name, std::string help = {}) const {
+    shared_list().template add<T>(std::move(name), std::move(help));
+  }
+};
+
 /// The classes that a configuration can name. A program of your own starts with the shipped ones
 /// and adds to them:
 ///
@@ -135,8 +145,8 @@ struct Registry {
   /// data modules can then name beside the shipped ones. Unlike the other lists, these two belong
   /// to the process and are shared by all registries, because models and data modules look names up
   /// that have been made without a registry, too. Add to them before the first is made.
-  MetricList& metrics = added_metrics();
-  TransformList& transforms = added_transforms();
+  SharedClasses<Metric, added_metrics> metrics;
+  SharedClasses<Transform, added_transforms> transforms;
   /// The callbacks of a run whose configuration says nothing about them.
   std::vector<DefaultCallback> default_callbacks;
   /// The names, in `loggers`, of the loggers that a run has with `trainer.logger: true`, which is
