@@ -64,7 +64,12 @@ void set_field(const Field& field, const ConfigMember& member, std::string_view 
     const Origin& where = member.value.is_null() ? member.origin : member.value.origin;
     std::string hint;
     if (field.type_name().starts_with("list of") && member.value.is_scalar()) {
-      hint = fmt::format("; a list of one is written as [{}]", shortened(member.value.text));
+      const std::string& text = member.value.text;
+      if (!text.starts_with('[')) {
+        hint = fmt::format("; a list of one is written as [{}]", shortened(text));
+      } else if (!text.ends_with(']')) {
+        hint = "; its closing ] is missing";
+      }
     }
     throw ConfigError(fmt::format("{}: {}.{}{}", where.to_string(), place, error.what(), hint));
   }

@@ -93,7 +93,7 @@ TEST(ConfigSettings, brackets_on_the_command_line_are_text_if_the_setting_is_tex
   set("sizes", "[32,16");
   EXPECT_EQ(
       test::message_of<ConfigError>([&] { read_settings(describe(sample), object, "model"); }),
-      "command line: model.sizes = \"[32,16\": expected list of int");
+      "command line: model.sizes = \"[32,16\": expected list of int; its closing ] is missing");
 }
 
 TEST(ConfigSettings, a_wrong_type_names_file_line_key_value_and_what_was_expected) {
@@ -102,7 +102,8 @@ TEST(ConfigSettings, a_wrong_type_names_file_line_key_value_and_what_was_expecte
   EXPECT_EQ(error_of("rate: fast"), "job.yaml:1: model.rate = \"fast\": expected float");
   EXPECT_EQ(error_of("on: 1"), "job.yaml:1: model.on = 1: expected bool");
   EXPECT_EQ(error_of("count: 1.5"), "job.yaml:1: model.count = 1.5: expected int");
-  EXPECT_EQ(error_of("sizes: 32"), "job.yaml:1: model.sizes = 32: expected list of int");
+  EXPECT_EQ(error_of("sizes: 32"),
+            "job.yaml:1: model.sizes = 32: expected list of int; a list of one is written as [32]");
   EXPECT_EQ(error_of("\n\nsizes: [32, x]"),
             "job.yaml:3: model.sizes = [32,\"x\"]: expected list of int");
   EXPECT_EQ(error_of("count:"), "job.yaml:1: model.count = null: expected int");
