@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <levin/framework/core/differing_length.h>
 #include <levin/framework/core/first_bytes.h>
 #include <levin/framework/core/near_files.h>
 #include <levin/framework/core/small_letters.h>
@@ -52,19 +53,6 @@ bool is_abbreviation_of(std::string_view name, std::string_view whole) {
     if (whole[i] != '_' && (i == 0 || whole[i - 1] == '_')) letters += whole[i];
   }
   return letters.size() >= 2 && name == letters;
-}
-
-/// How many of the characters of two names differ at most, between what they begin and end with.
-size_t differing_length(std::string_view a, std::string_view b) {
-  while (!a.empty() && !b.empty() && a.front() == b.front()) {
-    a.remove_prefix(1);
-    b.remove_prefix(1);
-  }
-  while (!a.empty() && !b.empty() && a.back() == b.back()) {
-    a.remove_suffix(1);
-    b.remove_suffix(1);
-  }
-  return std::max(a.size(), b.size());
 }
 
 /// The only name of which `is_meant` is true, or "".

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <levin/framework/core/differing_length.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/small_letters.h>
 
@@ -39,17 +40,7 @@ std::string nearest_ending(std::string_view path, const std::vector<std::string>
   if (given.empty()) return {};
   const auto is_meant = [&](std::string_view known) {
     if (std::is_permutation(given.begin(), given.end(), known.begin(), known.end())) return true;
-    std::string_view a = given;
-    std::string_view b = known;
-    while (!a.empty() && !b.empty() && a.front() == b.front()) {
-      a.remove_prefix(1);
-      b.remove_prefix(1);
-    }
-    while (!a.empty() && !b.empty() && a.back() == b.back()) {
-      a.remove_suffix(1);
-      b.remove_suffix(1);
-    }
-    return std::max(a.size(), b.size()) <= 1;
+    return differing_length(given, known) <= 1;
   };
   const auto found = std::find_if(endings.begin(), endings.end(), is_meant);
   return found == endings.end() ? std::string() : *found;
