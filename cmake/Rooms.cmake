@@ -20,28 +20,25 @@ set(LEVIN_FMT_INCLUDE_DIR "${PROJECT_BINARY_DIR}/include/fmt_alone")
 file(MAKE_DIRECTORY "${LEVIN_FMT_INCLUDE_DIR}")
 file(CREATE_LINK "${LEVIN_TORCH_DIR}/include/fmt" "${LEVIN_FMT_INCLUDE_DIR}/fmt" SYMBOLIC)
 
+# levin_move(MATCHING SOURCES REGEX): moves the files that match from the list SOURCES to the list MATCHING.
+function(levin_move matching_list sources_list regex)
+  set(matching ${${sources_list}})
+  set(others ${${sources_list}})
+  list(FILTER matching INCLUDE REGEX "${regex}")
+  list(FILTER others EXCLUDE REGEX "${regex}")
+  set(${matching_list} ${matching} PARENT_SCOPE)
+  set(${sources_list} ${others} PARENT_SCOPE)
+endfunction()
+
 # levin_split_plain(PLAIN SOURCES [PREFIX]): moves the files of the folders without LibTorch from the list SOURCES to the
 # list PLAIN. With a PREFIX such as tests/, the folders of that name below it are meant.
 function(levin_split_plain plain_list sources_list)
   set(folders ${LEVIN_PLAIN_FOLDERS})
   list(TRANSFORM folders PREPEND "${PROJECT_SOURCE_DIR}/${ARGN}")
   list(JOIN folders "|" folders)
-  set(with_torch ${${sources_list}})
-  set(without_torch ${${sources_list}})
-  list(FILTER with_torch EXCLUDE REGEX "^(${folders})/")
-  list(FILTER without_torch INCLUDE REGEX "^(${folders})/")
-  set(${plain_list} ${without_torch} PARENT_SCOPE)
-  set(${sources_list} ${with_torch} PARENT_SCOPE)
-endfunction()
-
-# levin_split_services(SERVICES SOURCES): moves the files of serving/ and tuning/ from the list SOURCES to the list SERVICES.
-function(levin_split_services services_list sources_list)
-  set(others ${${sources_list}})
-  set(services ${${sources_list}})
-  list(FILTER others EXCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
-  list(FILTER services INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/(serving|tuning)/")
-  set(${services_list} ${services} PARENT_SCOPE)
-  set(${sources_list} ${others} PARENT_SCOPE)
+  levin_move(${plain_list} ${sources_list} "^(${folders})/")
+  set(${plain_list} ${${plain_list}} PARENT_SCOPE)
+  set(${sources_list} ${${sources_list}} PARENT_SCOPE)
 endfunction()
 
 # levin_plain_target(TARGET): gives a target the headers of Levin, of fmt and of the libraries that Levin depends on, but not
