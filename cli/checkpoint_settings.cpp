@@ -120,9 +120,8 @@ bool is_missing(const ConfigNode* part) { return part == nullptr || part->plain(
 ConfigError other_class(const ConfigNode& model, const std::string& saved,
                         const std::string& path) {
   return ConfigError(fmt::format(
-      "{}: model: the class is {}, but fit goes on from '{}', a checkpoint of {}; name {} (or "
-      "leave "
-      "out `model`), or leave out ckpt_path to train from the beginning",
+      "{}: model: the class is {}, but fit goes on from '{}', a checkpoint of {}; name {} "
+      "(or leave out `model`), or leave out ckpt_path to train from the beginning",
       model.find("class_path")->origin.to_string(), named_class(model), path, saved, saved));
 }
 

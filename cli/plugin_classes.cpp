@@ -6,6 +6,7 @@
 #include <set>
 #include <sstream>
 #include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 
@@ -92,6 +93,9 @@ std::vector<Plugin> plugins_of_environment() {
 std::vector<Plugin> plugins_of_files(const std::vector<std::string>& configs) {
   std::vector<Plugin> plugins;
   for (const auto& config : configs) {
+    std::error_code ignored;
+    // It may be a pipe, which can be read only once.
+    if (std::filesystem::is_other(config, ignored)) continue;
     const ConfigNode root = read_yaml(config);
     const ConfigNode* const named = root.find("plugins");
     if (named == nullptr || named->plain().is_null()) continue;

@@ -7,9 +7,8 @@
 
 namespace levin {
 
-/// A library of classes, and the place that messages name: "job.yaml:3", or empty if it was given
-/// by
-/// `--plugin` or LEVIN_PLUGIN.
+/// A library of classes, and the place that messages name: "job.yaml:3: plugins", "LEVIN_PLUGIN",
+/// or empty if it was given by `--plugin`.
 struct Plugin {
   std::string path;
   std::string place{};
@@ -32,7 +31,8 @@ std::vector<Plugin> plugins_of_environment();
 
 /// The plugins that the configuration files `configs` name, file by file: each may have `plugins`,
 /// a library or a list of them. A path that isn't absolute begins at the folder of its file. Throws
-/// ConfigError, with file and line, if a file can't be read or `plugins` is something else.
+/// ConfigError, with file and line, if a file can't be read or `plugins` is something else. Pipes
+/// and devices aren't read; `read_configuration` refuses `plugins` in them.
 std::vector<Plugin> plugins_of_files(const std::vector<std::string>& configs);
 
 /// Returns `registry` with the classes of the plugins (cli/plugin.h), which stay loaded until the

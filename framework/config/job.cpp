@@ -1,6 +1,8 @@
 #include <levin/framework/config/job.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -370,6 +372,14 @@ ConfigNode read_configuration(const std::vector<std::string>& files,
   for (const auto& file : files) {
     ConfigNode layer = read_yaml(file);
     require_object(layer, "the configuration");
+    const ConfigNode* const plugins = layer.find(kPlugins);
+    std::error_code ignored;
+    if (plugins != nullptr && std::filesystem::is_other(file, ignored)) {
+      throw ConfigError(fmt::format(
+          "{}: plugins are loaded before '{}', which isn't a file on a disk, is read; give them by "
+          "--plugin",
+          plugins->origin.to_string(), file));
+    }
     normalise(layer);
     if (!layer.is_null()) merge(root, std::move(layer));
   }

@@ -1,5 +1,11 @@
 #include <levin/cli/plugin_classes.h>
 
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <string_view>
+
 #include <levin/cli/shipped_classes.h>
 #include <levin/framework/core/error.h>
 
@@ -52,6 +58,26 @@ TEST_F(PluginClasses, of_a_file_in_the_environment_and_of_a_list_are_known) {
   EXPECT_NE(shown.out.find("plugins: [\"" + own_library() + "\", \"" + kSample + "\"]"),
             std::string::npos)
       << shown.out;
+}
+
+TEST_F(PluginClasses, are_not_looked_for_in_a_pipe_which_can_be_read_only_once) {
+  const auto pipe_of = [](std::string_view text) {
+    std::array<int, 2> ends{};
+    EXPECT_EQ(::pipe(ends.data()), 0);
+    EXPECT_EQ(::write(ends[1], text.data(), text.size()), std::ssize(text));
+    ::close(ends[1]);
+    return ends[0];
+  };
+  const int good = pipe_of("model: LogisticRegression\ndata: IrisDataModule\n");
+  const auto path = "/dev/fd/" + std::to_string(good);
+  const Outcome shown = run({"fit", "--config", path, "--print-config"});
+  ::close(good);
+  ASSERT_EQ(shown.status, 0) << shown.err;
+  EXPECT_NE(shown.out.find("class_path: LogisticRegression"), std::string::npos) << shown.out;
+  const int wrong = pipe_of("plugins: lib/libmine.so\nmodel: SampleModel\n");
+  expect_error({"fit", "--config", "/dev/fd/" + std::to_string(wrong), "--print-config"}, 2,
+               "give them by --plugin");
+  ::close(wrong);
 }
 
 TEST_F(PluginClasses, of_a_file_are_known_to_searches) {
