@@ -146,6 +146,16 @@ class Report(unittest.TestCase):
         checks = report.commands_checks(text)
         self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
 
+    def test_holds_each_kind_of_regressions_at_once_against_the_bound(self):
+        text = (
+            "training, regression, Adam               5.6 ms     41.4 ms   7.3 (6.7 to 7.7)\n"
+            "training, net of 32 units, Adam         13.6 ms    304.7 ms   22.3 (20.6 to 23.3)\n"
+            "trials, regression, Adam                40.5 ms    454.8 ms   10.6 (7.5 to 15.0)\n"
+        )
+        checks = report.tuning_checks(text)
+        self.assertEqual([check.verdict() for check in checks], ["ok", "FALLS SHORT"])
+        self.assertEqual(checks[0].measured, report.Spread(7.3, 6.7, 7.7))
+
     def test_reads_what_threads_prints(self):
         text = (
             "load  model                 batch  default       1     all    auto default/better\n"

@@ -404,6 +404,9 @@ def tuning_checks(text):
     for sampler, step in re.findall(r"^(\w+) +to the first step +([\d.]+) ms", text, re.MULTILINE):
         what = f"Search ({sampler}): from a trial's end to the next one's first step"
         checks.append(Check(what, 30, Spread.of([float(step)]), unit=" ms"))
+    ratios = r"^(\w+, regression, \w+) +[\d.]+ ms +[\d.]+ ms +([\d.]+) \(([\d.]+) to ([\d.]+)\)$"
+    for what, *ratio in re.findall(ratios, text, re.MULTILINE):
+        checks.append(Check(f"64 at once / one: {what}", 8, Spread(*map(float, ratio))))
     return checks
 
 
