@@ -1,7 +1,6 @@
 #include <levin/serving/http/http_worker.h>
 
 #include <fcntl.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <exception>
@@ -21,16 +20,9 @@ namespace {
 /// Connections above the limit that get an answer; more are closed without one.
 constexpr int64_t kMostRefused = 64;
 
-/// Waking a thread that sleeps takes about as long as a quick model's answer, so a thread whose
-/// next event is likely to come within this time stays awake for it.
-constexpr auto kShortWait = std::chrono::microseconds(200);
 /// With more connections, requests come in such a number that threads which stay awake only take
 /// the processor from those that predict, and the slowest answers come later.
 constexpr size_t kFewConnections = 8;
-/// A thread that offers its processor to others and is away for longer shares it with them. From
-/// then on it sleeps for a while, because the system favours threads that have slept.
-constexpr auto kOthersTurn = std::chrono::microseconds(500);
-constexpr auto kBusyMachine = std::chrono::milliseconds(250);
 
 /// How often deadlines are looked at: a quarter of the shortest timeout.
 HttpClock::duration sweep_period(const HttpOptions& options) {
@@ -69,29 +61,12 @@ void HttpWorker::run() {
 }
 
 void HttpWorker::run_events() {
-  bool comes_soon = false;
   while (!context_.stopped()) {
     if (context_.poll() > 0) continue;
-    const auto begin = HttpClock::now();
-    const bool stays_awake =
-        comes_soon && connections_.size() <= kFewConnections && begin >= sleeps_until_;
-    if (stays_awake && wait_awake(begin)) continue;
-    context_.run_one();
-    comes_soon = HttpClock::now() - begin < kShortWait;
+    waits_.wait(
+        connections_.size() <= kFewConnections, [this] { return context_.poll() > 0; },
+        [this] { context_.run_one(); });
   }
-}
-
-/// Handles the events of the next moment without sleeping. Returns false if there weren't any.
-bool HttpWorker::wait_awake(HttpClock::time_point begin) {
-  for (auto last = begin; last - begin < kShortWait;) {
-    ::sched_yield();
-    const auto now = HttpClock::now();
-    if (now - last > kOthersTurn) sleeps_until_ = now + kBusyMachine;
-    if (context_.poll() > 0) return true;
-    if (now < sleeps_until_) return false;
-    last = HttpClock::now();
-  }
-  return false;
 }
 
 void HttpWorker::stop() {

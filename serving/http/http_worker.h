@@ -11,6 +11,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <levin/framework/threads/awake_waits.h>
 #include <levin/serving/http/http_reply.h>
 #include <levin/serving/http/http_shared.h>
 
@@ -44,7 +45,6 @@ class HttpWorker {
  private:
   void run();
   void run_events();
-  bool wait_awake(HttpClock::time_point begin);
   void serve(boost::asio::ip::tcp::socket socket);
   void tick();
   /// Calls `visit` for each connection; it may remove the one that it gets.
@@ -56,7 +56,7 @@ class HttpWorker {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   boost::asio::steady_timer timer_;
   HttpClock::duration period_;
-  HttpClock::time_point sleeps_until_{};  // others need the processor
+  AwakeWaits<HttpClock> waits_{};
   std::shared_ptr<HttpMailbox> mailbox_;
   std::vector<std::shared_ptr<ServerConnection>> connections_{};
   std::thread thread_{};

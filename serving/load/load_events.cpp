@@ -42,7 +42,7 @@ void LoadEvents::watch(int descriptor, size_t index, uint32_t events, bool was_w
   ::epoll_ctl(epoll_, was_watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, &event);
 }
 
-const std::vector<size_t>& LoadEvents::wait(int64_t until) {
+const std::vector<size_t>& LoadEvents::wait(int64_t until, bool may_stay_awake) {
   if (until != armed_) {
     itimerspec when{};
     when.it_value.tv_sec = until / kNanoseconds;
@@ -51,7 +51,14 @@ const std::vector<size_t>& LoadEvents::wait(int64_t until) {
     armed_ = until;
   }
   ready_.clear();
-  const int count = ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), -1);
+  waits_.wait(
+      may_stay_awake, [this] { return collect(0); }, [this] { collect(-1); });
+  return ready_;
+}
+
+bool LoadEvents::collect(int timeout_ms) {
+  const int count =
+      ::epoll_wait(epoll_, events_.data(), static_cast<int>(events_.size()), timeout_ms);
   for (int i = 0; i < count; ++i) {
     const uint64_t index = events_[static_cast<size_t>(i)].data.u64;
     if (index != kTimerEvent) {
@@ -62,7 +69,7 @@ const std::vector<size_t>& LoadEvents::wait(int64_t until) {
     [[maybe_unused]] const ssize_t got = ::read(timer_, &times, sizeof(times));
     armed_ = 0;
   }
-  return ready_;
+  return count > 0;
 }
 
 int64_t LoadEvents::now() {

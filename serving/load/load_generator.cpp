@@ -26,6 +26,10 @@ constexpr int64_t kRetry = kSecond / 10;
 
 int64_t nanoseconds(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 
+/// With more connections, events come in such a number that a generator that stays awake only takes
+/// the processor from a server on the same machine.
+constexpr int64_t kFewConnections = 8;
+
 /// The processor time of this thread.
 int64_t processor_time() {
   timespec now{};
@@ -71,7 +75,7 @@ class Load {
     int64_t next_tick = begin_;
     while (true) {
       now_ = LoadEvents::now();
-      if (processor_start_ < 0 && now_ >= measure_from_) processor_start_ = processor_time();
+      if (work_start_ < 0 && now_ >= measure_from_) work_start_ = work_time();
       if (now_ >= next_tick) {
         next_tick = now_ + kTick;
         if (is_stopped_ && is_stopped_()) {
@@ -82,7 +86,7 @@ class Load {
       }
       send_due();
       if (now_ >= measure_until_) {
-        if (processor_end_ < 0) processor_end_ = processor_time();
+        if (work_end_ < 0) work_end_ = work_time();
         if (busy_ == 0 && !has_due()) break;
       }
       wait(next_tick);
@@ -101,7 +105,8 @@ class Load {
   void wait(int64_t next_tick) {
     int64_t wake = next_tick;
     if (has_due() && !idle_.empty()) wake = std::min(wake, next_due_);
-    for (const size_t index : events_.wait(wake)) advance(index);
+    for (const size_t index : events_.wait(wake, plan_.connections <= kFewConnections))
+      advance(index);
   }
 
   void watch(size_t index, uint32_t events) {
@@ -305,15 +310,21 @@ class Load {
     }
   }
 
+  /// The processor time of this thread without what it has waited awake.
+  int64_t work_time() const {
+    return std::max<int64_t>(processor_time() - events_.time_awake(), 0);
+  }
+
   LoadResult finish() {
     const double seconds =
         static_cast<double>(std::max<int64_t>(measure_until_ - measure_from_, 0)) * 1e-9;
     result_.seconds = seconds;
     if (seconds > 0.0) {
-      const int64_t start = processor_start_ < 0 ? processor_time() : processor_start_;
-      const int64_t end = processor_end_ < 0 ? processor_time() : processor_end_;
+      const int64_t start = work_start_ < 0 ? work_time() : work_start_;
+      const int64_t end = work_end_ < 0 ? work_time() : work_end_;
       result_.throughput = static_cast<double>(answered_meanwhile_) / seconds;
-      result_.generator_load = static_cast<double>(end - start) * 1e-9 / seconds;
+      result_.generator_load =
+          static_cast<double>(std::max<int64_t>(end - start, 0)) * 1e-9 / seconds;
     }
     return std::move(result_);
   }
@@ -335,8 +346,8 @@ class Load {
   int64_t next_due_ = 0;
   int64_t busy_ = 0;
   int64_t answered_meanwhile_ = 0;
-  int64_t processor_start_ = -1;
-  int64_t processor_end_ = -1;
+  int64_t work_start_ = -1;
+  int64_t work_end_ = -1;
   size_t next_request_ = 0;
 };
 

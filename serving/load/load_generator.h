@@ -56,8 +56,8 @@ struct LoadResult {
   /// Connections that were made again, and why a connection failed last.
   int64_t reconnects = 0;
   std::string problem{};
-  /// The share of one core that the generator used. Near 1, the figures are those of the generator,
-  /// not of the server.
+  /// The share of one core that the generator used, without what it waited awake. Near 1, the
+  /// figures are those of the generator, not of the server.
   double generator_load = 0.0;
   bool is_interrupted = false;
 
