@@ -25,9 +25,12 @@ bool is_below(const std::filesystem::path& folder, const std::filesystem::path& 
 }  // namespace
 
 bool is_checkpoint_in(const std::filesystem::path& folder, const std::filesystem::path& path) {
+  std::error_code ignored;
+  // One look for what often isn't there. The real path takes a system call for each part of the
+  // path.
+  if (!std::filesystem::exists(path, ignored)) return false;
   const auto real = real_path(path);
   if (!is_below(real_path(folder), real)) return false;
-  std::error_code ignored;
   return std::filesystem::is_regular_file(real, ignored) ||
          (std::filesystem::is_directory(real, ignored) && has_checkpoint(real));
 }

@@ -330,9 +330,10 @@ std::string AppendFile::text() const {
 }
 
 void AppendFile::replace(std::string text) {
+  const bool is_empty_on_disk = offset_ == static_cast<int64_t>(waiting_.size()) && !is_removed();
   waiting_ = std::move(text);
   offset_ = static_cast<int64_t>(waiting_.size());
-  replaces_ = true;
+  replaces_ = replaces_ || !is_empty_on_disk;
 }
 
 void AppendFile::close() {

@@ -36,6 +36,8 @@ bool is_plain_word(const std::string& text) {
 /// Returns whether yaml-cpp reads the text back unchanged if it is written in quotes. It replaces
 /// what isn't UTF-8, and code points that aren't characters, by U+FFFD.
 bool survives_quotes(const std::string& text) {
+  const auto is_printable = [](char c) { return c >= ' ' && c <= '~'; };
+  if (std::all_of(text.begin(), text.end(), is_printable)) return true;
   YAML::Emitter out;
   out << YAML::DoubleQuoted << text;
   return YAML::Load(out.c_str()).Scalar() == text;

@@ -169,7 +169,9 @@ void BatchedSession::add_run(size_t number, const Registry& registry) {
   const Job& job = jobs_[number];
   const std::filesystem::path root = job.trainer->default_root_dir;
   auto run = std::make_unique<ModelRun>(*models_, number, root / "levin_logs",
-                                        [this, number] { return checkpoint_of(number); });
+                                        [this, number](const ModelRun::Snapshot& snapshot) {
+                                          return checkpoint_of(number, snapshot);
+                                        });
   bool makes_folder = !job.loggers.empty();
   for (const auto* list : {&job.callbacks, &job.default_callbacks}) {
     for (const auto& each : *list) {
@@ -204,9 +206,8 @@ void BatchedSession::set_optimizers() {
 }
 
 /// What a checkpoint of the model holds: what one of the Trainer with weights only does.
-StateDict BatchedSession::checkpoint_of(size_t job) {
-  Module& model = models_->model(job);
-  const Run& run = runs_[job]->run();
+StateDict BatchedSession::checkpoint_of(size_t job, const ModelRun::Snapshot& snapshot) const {
+  const Module& model = models_->model(job);
   ModuleDescription description{.class_path = model.class_name(),
                                 .init_args = model.hyper_parameters(),
                                 .input = models_->input(),
@@ -214,14 +215,14 @@ StateDict BatchedSession::checkpoint_of(size_t job) {
   StateDict state;
   state.values["levin_version"] = kVersion;
   state.values["checkpoint_format"] = kCheckpointFormat;
-  state.values["epoch"] = run.epoch();
-  state.values["global_step"] = run.global_step();
+  state.values["epoch"] = snapshot.epoch;
+  state.values["global_step"] = snapshot.global_step;
   state.values["precision"] = trainer_.precision().name();
   state.values["module"] = to_value(description);
   state.values["data_class"] = data_->class_name();
   state.values["hyper_parameters"]["data"] = data_->hyper_parameters();
   state.values["hyper_parameters"]["seed"] = static_cast<int64_t>(seeds_[job]);
-  state.add("model", model.state_dict());
+  state.add("model", snapshot.model);
   if (auto fitted = data_->fitted_state(); !fitted.empty()) state.add("fitted", fitted);
   return state;
 }

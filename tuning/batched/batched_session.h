@@ -53,7 +53,7 @@ class BatchedSession {
   void make_models(const Registry& registry);
   void add_run(size_t job, const Registry& registry);
   void set_optimizers();
-  StateDict checkpoint_of(size_t job);
+  StateDict checkpoint_of(size_t job, const ModelRun::Snapshot& snapshot) const;
 
   std::vector<Job> jobs_;
   Trainer trainer_;

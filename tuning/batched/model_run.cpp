@@ -108,7 +108,10 @@ void ModelRun::save(const Requests::Save& request) {
   std::erase_if(pending_, [&](const Pending& earlier) {
     return is_replaced_by(earlier.request.path, request);
   });
-  pending_.push_back({request, make_checkpoint_().clone()});
+  pending_.push_back({request,
+                      {.epoch = run_.epoch(),
+                       .global_step = run_.global_step(),
+                       .model = models_.model(number_).state_dict().clone()}});
   std::erase_if(pending_, [this](const Pending& one) { return is_dropped(one.request.path); });
   if (pending_.size() > kMostPending) write_pending();
 }
@@ -134,8 +137,8 @@ bool ModelRun::is_dropped(const std::filesystem::path& path) const {
 
 void ModelRun::write_pending() {
   for_each_logger([](Logger& logger) { logger.flush(); });
-  for (const auto& [request, state] : pending_) {
-    save_checkpoint(request.path, state);
+  for (const auto& [request, snapshot] : pending_) {
+    save_checkpoint(request.path, make_checkpoint_(snapshot));
     const auto& options = request.options;
     if (!options.link.empty()) files::make_link(request.path, options.link);
     const auto folder = options.folder.empty() ? request.path.parent_path() : options.folder;

@@ -25,8 +25,15 @@ namespace levin {
 /// models don't take longer than their training; those that a later one replaces aren't written.
 class ModelRun {
  public:
-  /// Returns what a checkpoint of the model shall hold now.
-  using MakeCheckpoint = std::function<StateDict()>;
+  /// What a checkpoint keeps of the moment that it is asked for.
+  struct Snapshot {
+    int64_t epoch = 0;
+    int64_t global_step = 0;
+    StateDict model;  // a copy
+  };
+  /// Returns what the checkpoint of a moment holds. It is called when the checkpoint is written,
+  /// for most of them never are.
+  using MakeCheckpoint = std::function<StateDict(const Snapshot&)>;
 
   /// `models` and `whole`, the run of all models, must outlive this object. The folder of the run
   /// is made in `runs_folder` when it is asked for.
@@ -66,7 +73,7 @@ class ModelRun {
   /// A checkpoint that is still to be written.
   struct Pending {
     Requests::Save request;
-    StateDict state;
+    Snapshot snapshot;
   };
 
   void follow(const Run& whole);

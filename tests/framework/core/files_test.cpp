@@ -469,6 +469,27 @@ TEST(FilesAppend, replaces_the_whole_text_once_that_is_possible) {
   EXPECT_EQ(read_file(folder.path() / "log"), "new\nmore\nend\n");
 }
 
+TEST(FilesAppend, replaces_text_that_was_never_written_without_a_new_file) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "log";
+  files::AppendFile file(path);
+  file.append("narrow\n");
+  file.replace("wide\n");
+  EXPECT_EQ(file.text(), "wide\n");
+  {
+    const Fault fault("rename", EIO);
+    file.flush();
+  }
+  EXPECT_EQ(read_file(path), "wide\n");
+  EXPECT_FALSE(file.is_removed());
+  files::AppendFile removed(folder.path() / "removed");
+  fs::remove(folder.path() / "removed");
+  removed.append("narrow\n");
+  removed.replace("wide\n");
+  removed.flush();
+  EXPECT_EQ(read_file(folder.path() / "removed"), "wide\n");
+}
+
 TEST(FilesAppend, fails_with_a_levin_error) {
   const TemporaryFolder folder;
   EXPECT_THROW(files::AppendFile(folder.path()), CheckpointError);  // a folder
