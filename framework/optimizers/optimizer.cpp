@@ -58,6 +58,7 @@ Optimizer::Optimizer(std::vector<ParameterGroup> groups, double learning_rate, d
 }
 
 void Optimizer::zero_grad() {
+  if (keeps_gradients_) return;
   for (auto& group : groups_) {
     for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
   }

@@ -96,8 +96,11 @@ class Optimizer {
   /// The tensors whose gradients a step takes: the parameters or, if sharded, the slices.
   std::vector<torch::Tensor> stepped() const;
 
-  /// Makes all gradients undefined, those of slices too.
+  /// Makes all gradients undefined, those of slices too, unless `keep_gradients` was called.
   void zero_grad();
+  /// Says that the module itself begins new gradients, by writing them over those of the step
+  /// before: `zero_grad` leaves them as they are, and steps may remember where they are.
+  void keep_gradients() { keeps_gradients_ = true; }
   /// Whether `divide` can be called: parameters may have rates and decays of their own, and nothing
   /// depends on the groups yet. By default false.
   virtual bool is_divisible() const { return false; }
@@ -158,6 +161,7 @@ class Optimizer {
   std::function<void()> after_step_;
   torch::Tensor grad_scale_;
   torch::Tensor found_inf_;
+  bool keeps_gradients_ = false;
 };
 
 /// Returns `parameters` without those that were in the list already, in the same order.

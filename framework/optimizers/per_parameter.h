@@ -162,6 +162,12 @@ class PerParameterOptimizer : public Optimizer {
     std::vector<torch::Tensor> states;
     torch::Tensor step;
   };
+  /// What the last step of a slot found, if gradients are kept (`keep_gradients`).
+  struct Place {
+    size_t slot;
+    torch::Tensor gradient;
+    HostParameter on_host;
+  };
   /// The entries begin to end - 1 of entry `index` of the lists.
   struct Piece {
     size_t index;
@@ -187,6 +193,7 @@ class PerParameterOptimizer : public Optimizer {
     double rate_value;
     Route fused;
     Route plain;
+    std::vector<Place> places{};  // of the slots with gradients; empty if they have to be found
   };
 
   /// Sorts all parameters into buckets, at the first step or load.
@@ -202,6 +209,10 @@ class PerParameterOptimizer : public Optimizer {
   /// Adds the bucket's parameters that have a gradient to `ready` and counts their step. Returns
   /// false, and does nothing, if it isn't a step like most, so that step_bucket has to make it.
   bool gather_on_host(Bucket& bucket, std::vector<HostParameter>& ready) const;
+  /// Whether all parameters of the bucket, and their gradients, are where the last step found them.
+  bool knows_places(const Bucket& bucket) const;
+  /// Finds the places; returns false if it isn't a step like most.
+  bool find_places(Bucket& bucket) const;
   /// Fills the lists with the slots that have a gradient: those that have been stepped before, or,
   /// if `first`, those that haven't. If not `first`, returns how many haven't.
   size_t gather(Bucket& bucket, bool first);

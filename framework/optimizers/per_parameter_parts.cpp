@@ -81,31 +81,58 @@ void PerParameterOptimizer::step_small_buckets(size_t begin, size_t end) {
 bool PerParameterOptimizer::gather_on_host(Bucket& bucket,
                                            std::vector<HostParameter>& ready) const {
   if (!bucket.is_for_host_kernel || grad_scale_.defined()) return false;
-  for (const Slot& slot : bucket.slots) {
-    const auto& gradient = slot.parameter.grad();
-    if (!gradient.defined()) continue;
-    const bool is_as_usual =
-        slot.started && !slot.parameter.is_complex() && is_fusable(bucket, slot, gradient);
-    if (!is_as_usual) return false;
-  }
+  if (!knows_places(bucket) && !find_places(bucket)) return false;
   const auto& group = groups_[bucket.group];
   float* const counts =
       settings_.counts_steps ? bucket.step_counts.mutable_data_ptr<float>() : nullptr;
+  for (const Place& place : bucket.places) {
+    ready.push_back(place.on_host);
+    HostParameter& one = ready.back();
+    one.learning_rate = group.learning_rate;
+    one.weight_decay = group.weight_decay;
+    if (counts != nullptr) one.steps = counts[place.slot] += 1.0F;
+    bucket.slots[place.slot].parameter.unsafeGetTensorImpl()->bump_version();
+  }
+  if (!keeps_gradients_) bucket.places.clear();
+  return true;
+}
+
+bool PerParameterOptimizer::knows_places(const Bucket& bucket) const {
+  if (bucket.places.empty()) return false;
+  auto place = bucket.places.begin();
+  for (size_t i = 0; i < bucket.slots.size(); ++i) {
+    const auto& parameter = bucket.slots[i].parameter;
+    const auto& gradient = parameter.grad();
+    if (!gradient.defined()) continue;
+    const bool is_there = place != bucket.places.end() && place->slot == i &&
+                          gradient.is_same(place->gradient) &&
+                          parameter.const_data_ptr() == place->on_host.parameter;
+    if (!is_there) return false;
+    ++place;
+  }
+  return place == bucket.places.end();
+}
+
+bool PerParameterOptimizer::find_places(Bucket& bucket) const {
+  bucket.places.clear();
   for (size_t i = 0; i < bucket.slots.size(); ++i) {
     const Slot& slot = bucket.slots[i];
     const auto& gradient = slot.parameter.grad();
     if (!gradient.defined()) continue;
+    const bool is_as_usual =
+        slot.started && !slot.parameter.is_complex() && is_fusable(bucket, slot, gradient);
+    if (!is_as_usual) {
+      bucket.places.clear();
+      return false;
+    }
     HostParameter one{.parameter = floats_of(slot.parameter),
                       .gradient = static_cast<const float*>(gradient.const_data_ptr()),
-                      .count = slot.parameter.numel(),
-                      .learning_rate = group.learning_rate,
-                      .weight_decay = group.weight_decay};
+                      .count = slot.parameter.numel()};
     for (size_t k = 0; k < slot.states.size(); ++k) {
       one.states[k] = floats_of(slot.states[k]);
     }
-    if (counts != nullptr) one.steps = counts[i] += 1.0F;
-    slot.parameter.unsafeGetTensorImpl()->bump_version();
-    ready.push_back(one);
+    // References kept until the next step would double the memory that other gradients need.
+    bucket.places.push_back({i, keeps_gradients_ ? gradient : torch::Tensor(), one});
   }
   return true;
 }

@@ -132,6 +132,7 @@ void PerParameterOptimizer::load_state_dict(const StateDict& state) {
     for (auto& slot : bucket.slots) load_slot(state, bucket, slot);
     bucket.fused.active.clear();
     bucket.plain.active.clear();
+    bucket.places.clear();
   }
 }
 

@@ -121,15 +121,26 @@ SoftmaxStack::Models StackedLayers::models_of(const std::vector<torch::Tensor>& 
           weight.size(2)};
 }
 
-void StackedLayers::begin_gradients(const torch::Tensor& in_use) {
-  if (in_use.defined() && in_use.is_alias_of(buffers_[current_].weights.front())) {
-    current_ = 1 - current_;
+void StackedLayers::add_gradients() {
+  const at::NoGradGuard no_grad;
+  auto& [own, beside] = buffers_;
+  for (size_t layer = 0; layer < weights_.size(); ++layer) {
+    own.weights[layer].add_(beside.weights[layer]);
+    if (own.biases[layer].defined()) own.biases[layer].add_(beside.biases[layer]);
+  }
+}
+
+void StackedLayers::scale_gradients(double factor) {
+  const at::NoGradGuard no_grad;
+  for (auto& gradient : written().weights) gradient.mul_(factor);
+  for (auto& gradient : written().biases) {
+    if (gradient.defined()) gradient.mul_(factor);
   }
 }
 
 void StackedLayers::backward(torch::Tensor gradient) {
   const at::NoGradGuard no_grad;
-  auto& buffer = buffers_[current_];
+  auto& buffer = written();
   for (size_t layer = weights_.size(); layer-- > 0;) {
     const auto& weight = weights_[layer];
     auto& weight_gradient = buffer.weights[layer];

@@ -41,14 +41,6 @@ void add_products(const torch::Tensor& numbers, const double* factors, double* s
   }
 }
 
-void add_to_sum(torch::Tensor& sum, const torch::Tensor& gradient) {
-  if (sum.defined()) {
-    sum.add_(gradient);
-  } else {
-    sum = gradient;
-  }
-}
-
 }  // namespace
 
 void StackedModels::check_data(const DataLoaders& loaders) const {
@@ -146,11 +138,8 @@ void StackedModels::learn_by_softmax(Part& part, const SoftmaxStack& softmax) {
 /// Computes the losses and gradients of a part's models.
 void StackedModels::learn(Part& part) {
   const at::NoGradGuard no_grad;
-  torch::Tensor in_use;  // a gradient that the optimizer may still need
-  for (size_t k = part.first; k < part.end && !in_use.defined(); ++k) {
-    in_use = parameters_[k].front().grad();
-  }
-  part.layers.begin_gradients(in_use);
+  const bool adds = !begins_gradients_ && has_own_gradients(part);
+  part.layers.begin_gradients(adds ? StackedLayers::Place::beside : StackedLayers::Place::own);
   const Seen& seen = seen_by(part);
   if (seen.uses_softmax) {
     learn_by_softmax(part, seen.softmax);
@@ -210,17 +199,49 @@ void StackedModels::backward(const torch::Tensor& loss) {
     loss.backward();
     factor = loss_.grad().item<double>();
   }
-  const at::NoGradGuard no_grad;
-  for (const Part& part : parts_) {
-    for (size_t k = part.first; k < part.end; ++k) {
-      if (is_stopped_[k]) continue;
-      const auto& gradients = part.layers.gradients(k - part.first);
-      for (size_t i = 0; i < gradients.size(); ++i) {
-        if (factor != 1.0) gradients[i].mul_(factor);
-        add_to_sum(parameters_[k][i].mutable_grad(), gradients[i]);
-      }
+  for (Part& part : parts_) {
+    if (factor != 1.0) part.layers.scale_gradients(factor);
+    if (part.layers.place() == StackedLayers::Place::beside) {
+      part.layers.add_gradients();
+    } else if (!has_own_gradients(part)) {
+      give_gradients(part);
     }
   }
+  begins_gradients_ = false;
+}
+
+/// Whether the gradients of a part's models are those of its layers, or none of them is trained on.
+bool StackedModels::has_own_gradients(const Part& part) const {
+  for (size_t k = part.first; k < part.end; ++k) {
+    if (is_stopped_[k]) continue;
+    const auto& gradient = part.layers.own_gradients(k - part.first).front();
+    return parameters_[k].front().grad().is_same(gradient);
+  }
+  return true;
+}
+
+/// Makes the gradients of a part's layers those of its models.
+void StackedModels::give_gradients(Part& part) {
+  for (size_t k = part.first; k < part.end; ++k) {
+    if (is_stopped_[k]) continue;
+    const auto& gradients = part.layers.own_gradients(k - part.first);
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      parameters_[k][i].mutable_grad() = gradients[i];
+    }
+  }
+}
+
+void StackedModels::stop(size_t number) {
+  is_stopped_.at(number) = true;
+  if (parameters_.empty()) return;
+  for (auto& parameter : parameters_[number]) parameter.mutable_grad().reset();
+}
+
+void StackedModels::on_fit_start(Run& /*run*/) { begins_gradients_ = true; }
+
+void StackedModels::optimizer_step(Optimizer& optimizer, const Closure& closure) {
+  Module::optimizer_step(optimizer, closure);
+  begins_gradients_ = true;
 }
 
 void StackedModels::configure_gradient_clipping(Optimizer& optimizer, Step& step) {
@@ -254,6 +275,7 @@ void StackedModels::divide(Optimizer& optimizer, const std::vector<Rates>& rates
                     rates.size(), optimizer.name()),
         "use SGD, Adam, AdamW, RMSprop or Adagrad, or train them one after the other");
   }
+  optimizer.keep_gradients();
   optimizer.set_names(to_named_tensors(named_parameters()));
   std::vector<ParameterRule> rules;
   for (size_t k = 0; k < rates.size(); ++k) {

@@ -60,7 +60,7 @@ class StackedModels : public Module {
   /// A model as it is now. In a fit, its parameters are a part of the stack's memory.
   SupervisedModel& model(size_t number) { return *models_.at(number); }
   /// Leaves a model as it is while the others are trained on.
-  void stop(size_t number) { is_stopped_.at(number) = true; }
+  void stop(size_t number);
   bool is_stopped(size_t number) const { return is_stopped_.at(number); }
   /// Makes each model's gradients be clipped by their own norm, as gradient_clip_val of the Trainer
   /// does for one model; 0 leaves them alone. Without this call, gradients are clipped as the
@@ -76,13 +76,17 @@ class StackedModels : public Module {
   torch::Tensor training_step(const Batch& batch, Step& step) override;
   void validation_step(const Batch& batch, Step& step) override;
   void test_step(const Batch& batch, Step& step) override;
+  /// Makes the gradients those of the batch if a step has been made since the last one, whether
+  /// they were set to zero or not; adds to them if not.
   void backward(const torch::Tensor& loss) override;
+  void optimizer_step(Optimizer& optimizer, const Closure& closure) override;
   /// The optimizer that the models' settings name, with the learning rate of each.
   Optimizers configure_optimizers() override;
   void configure_gradient_clipping(Optimizer& optimizer, Step& step) override;
   /// Throws ConfigError, besides what the models throw, if rows have weights.
   void prepare(const TrainingSet& train) override;
   void check_data(const DataLoaders& loaders) const override;
+  void on_fit_start(Run& run) override;
   void on_before_batch_transfer(Batch& batch) override;
   void on_validation_epoch_start(Run& run) override;
   void on_test_epoch_start(Run& run) override;
@@ -123,6 +127,8 @@ class StackedModels : public Module {
   void learn(Part& part);
   void learn_by_softmax(Part& part, const SoftmaxStack& softmax);
   void add_penalties(Part& part);
+  bool has_own_gradients(const Part& part) const;
+  void give_gradients(Part& part);
   torch::Tensor log_losses(Step& step);
   void evaluate(const Batch& batch, Step& step, bool is_test);
   void evaluate(Part& part, torch::Tensor& outputs);
@@ -141,6 +147,7 @@ class StackedModels : public Module {
   std::vector<std::vector<torch::Tensor>> parameters_;  // of each model
   int64_t outputs_ = 0;                                 // of a model
   std::vector<Part> parts_;
+  bool begins_gradients_ = true;  // the next batch doesn't add to the last one's gradients
   std::vector<double> l1_strengths_;
   std::vector<double> l2_strengths_;
   std::vector<double> losses_;     // of the last batch, by model

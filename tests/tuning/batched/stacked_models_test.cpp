@@ -265,6 +265,31 @@ TEST(StackedModels, accumulated_and_clipped_gradients_are_those_of_models_traine
       data, options);
 }
 
+// Such an optimizer drops gradients at the beginning of each window of batches.
+TEST(StackedModels, an_optimizer_that_knows_nothing_of_the_stack_trains_the_models) {
+  auto data = classes(4);
+  auto options = quiet(2);
+  options.accumulate_grad_batches = 2;
+  const Make make = [](const Case& one) {
+    return std::make_unique<LogisticRegression>(options_of<LogisticRegression>(one, "SGD"));
+  };
+  const MakeOptimizer sgd = [](auto parameters, const Case&) {
+    return std::make_unique<SGD>(std::move(parameters), SGDOptions{.learning_rate = 0.1});
+  };
+  seed_everything(kSeed);
+  std::vector<StackedModels::Maker> makers;
+  for (const Case& one : kCases) makers.push_back([&] { return make(one); });
+  StackedModels models(makers);
+  Trainer trainer(options);
+  trainer.set_optimizers([&](Module& module) { return Optimizers(sgd(module.parameters(), {})); });
+  trainer.fit(models, data);
+  for (size_t k = 0; k < kCases.size(); ++k) {
+    expect_same(
+        {models.model(k).state_dict().clone(), metrics_of_model(trainer.run().metrics(), k)},
+        train_alone(make, kCases[k], data, options, sgd));
+  }
+}
+
 TEST(StackedModels, models_in_double_precision_are_those_trained_alone) {
   auto data = classes(4);
   auto options = quiet(2);
