@@ -40,6 +40,9 @@ struct InferBody {
 /// to the body only, whatever a shape says.
 InferenceRequest parse_infer_request(const std::string& body, std::string_view json_length = {},
                                      const ModelMetadata* model = nullptr);
+/// The same for a body that is no longer needed: a tensor may take its memory.
+InferenceRequest parse_infer_request(std::string&& body, std::string_view json_length = {},
+                                     const ModelMetadata* model = nullptr);
 
 /// Writes a request, with its inputs as raw bytes or, if not `binary`, as JSON, which throws
 /// Refusal for FP16 and BF16. Model and version are in the JSON, too, if they aren't empty.

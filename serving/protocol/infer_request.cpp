@@ -62,7 +62,7 @@ RequestedOutput read_requested(const JsonObject& object) {
   if (!object.find("name", output.name)) object.missing("name");
   simdjson::dom::object parameters;
   if (!object.find("parameters", parameters)) return output;
-  const JsonObject named(parameters, object.path("parameters"));
+  const JsonObject named(parameters, object, "parameters");
   if (bool binary = false; named.find("binary_data", binary)) output.binary = binary;
   named.find("classification", output.classification);
   if (simdjson::dom::element region; named.find("shared_memory_region", region)) {
@@ -115,6 +115,23 @@ void check_rows(const InferenceRequest& request) {
   }
 }
 
+/// `reader` reads `body`; `has_length`: whether the client has said how long its JSON is.
+InferenceRequest parse(const std::string& body, TensorReader reader, bool has_length,
+                       const ModelMetadata* model) {
+  if (has_length && reader.json_bytes() == 0) return raw_request(body, model);
+  const JsonDocument document(body, reader.json_bytes());
+  const JsonObject root(document.object(), "");
+  InferenceRequest request;
+  root.find("model_name", request.model);
+  root.find("model_version", request.version);
+  root.find("id", request.id);
+  read_parameters(root, request);
+  read_outputs(root, request);
+  request.inputs = reader.read(root, "inputs", 1);
+  check_rows(request);
+  return request;
+}
+
 void append_parameters(std::string& json, const InferenceRequest& request) {
   std::string members;
   const auto add = [&](std::string_view name, auto value) {
@@ -150,19 +167,12 @@ void append_requested(std::string& json, const RequestedOutput& output) {
 
 InferenceRequest parse_infer_request(const std::string& body, std::string_view json_length,
                                      const ModelMetadata* model) {
-  TensorReader reader(body, json_length);
-  if (!json_length.empty() && reader.json_bytes() == 0) return raw_request(body, model);
-  const JsonDocument document(body, reader.json_bytes());
-  const JsonObject root(document.object(), "");
-  InferenceRequest request;
-  root.find("model_name", request.model);
-  root.find("model_version", request.version);
-  root.find("id", request.id);
-  read_parameters(root, request);
-  read_outputs(root, request);
-  request.inputs = reader.read(root, "inputs", 1);
-  check_rows(request);
-  return request;
+  return parse(body, TensorReader(body, json_length), !json_length.empty(), model);
+}
+
+InferenceRequest parse_infer_request(std::string&& body, std::string_view json_length,
+                                     const ModelMetadata* model) {
+  return parse(body, TensorReader(std::move(body), json_length), !json_length.empty(), model);
 }
 
 InferBody write_infer_request(const InferenceRequest& request, bool binary) {

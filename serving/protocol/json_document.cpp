@@ -164,7 +164,8 @@ bool JsonObject::find(std::string_view name, simdjson::dom::object& value) const
 }
 
 std::string JsonObject::path(std::string_view name) const {
-  return where_.empty() ? std::string(name) : fmt::format("{}.{}", where_, name);
+  const std::string where = parent_ != nullptr ? parent_->path(name_) : where_;
+  return where.empty() ? std::string(name) : fmt::format("{}.{}", where, name);
 }
 
 void JsonObject::missing(std::string_view name) const {

@@ -41,6 +41,9 @@ class JsonObject {
  public:
   JsonObject(simdjson::dom::object object, std::string where)
       : object_(object), where_(std::move(where)) {}
+  /// The object that is a member of `parent`, which must outlive this one.
+  JsonObject(simdjson::dom::object object, const JsonObject& parent, std::string_view name)
+      : object_(object), parent_(&parent), name_(name) {}
 
   /// Returns false if there is no such member.
   bool find(std::string_view name, simdjson::dom::element& value) const;
@@ -61,7 +64,9 @@ class JsonObject {
                           simdjson::dom::element value) const;
 
   simdjson::dom::object object_;
-  std::string where_;
+  std::string where_{};
+  const JsonObject* parent_ = nullptr;  // if there is one, where_ is empty
+  std::string_view name_{};             // in the parent
 };
 
 }  // namespace levin

@@ -174,25 +174,28 @@ uint64_t count_json(array values) {
   return count;
 }
 
-std::vector<int64_t> read_json_shape(element value, int64_t smallest, std::string_view where) {
+std::vector<int64_t> read_json_shape(element value, int64_t smallest, const JsonObject& object,
+                                     std::string_view name) {
   array sizes;
   if (value.get(sizes) != SUCCESS) {
-    throw Refusal::malformed(fmt::format("{} must be an array, but is {}", where, kind_of(value)));
+    throw Refusal::malformed(
+        fmt::format("{} must be an array, but is {}", object.path(name), kind_of(value)));
   }
   std::vector<int64_t> shape;
   int64_t product = 1;
   for (const element size : sizes) {
     int64_t number = 0;
     if (size.get(number) != SUCCESS || number < smallest) {
-      throw Refusal::malformed(
-          fmt::format("{}[{}] must be an integer of at least {}", where, shape.size(), smallest));
+      throw Refusal::malformed(fmt::format("{}[{}] must be an integer of at least {}",
+                                           object.path(name), shape.size(), smallest));
     }
     if (shape.size() == kMostDimensions) {
-      throw Refusal::malformed(fmt::format("{} has more than {} sizes", where, kMostDimensions));
+      throw Refusal::malformed(
+          fmt::format("{} has more than {} sizes", object.path(name), kMostDimensions));
     }
     shape.push_back(number);
     if (number > kMostElements || (number > 0 && product > kMostElements / number)) {
-      throw Refusal::malformed(fmt::format("{} has too many elements", where));
+      throw Refusal::malformed(fmt::format("{} has too many elements", object.path(name)));
     }
     if (number > 0) product *= number;
   }

@@ -12,11 +12,11 @@ namespace levin {
 /// The most sizes that a shape may have.
 inline constexpr size_t kMostDimensions = 32;
 
-/// Reads the sizes of a tensor. `smallest` is the least that a size may be. `where` is what
-/// messages call the shape. Throws Refusal (400) for anything but an array of such integers, for
-/// more than 32 of them, and if the tensor would have more than 2^40 elements.
+/// Reads the sizes of a tensor, the member `name` of `object`, whose value is given. `smallest` is
+/// the least that a size may be. Throws Refusal (400) for anything but an array of such integers,
+/// for more than 32 of them, and if the tensor would have more than 2^40 elements.
 std::vector<int64_t> read_json_shape(simdjson::dom::element value, int64_t smallest,
-                                     std::string_view where);
+                                     const JsonObject& object, std::string_view name);
 
 /// Reads the elements, an array that is flat or nested in any way, into the data of `tensor`, whose
 /// type and shape are known. `most` is a number of elements that the text can't exceed, its length,

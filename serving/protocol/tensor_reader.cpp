@@ -1,5 +1,7 @@
 #include <levin/serving/protocol/tensor_reader.h>
 
+#include <utility>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -37,6 +39,11 @@ size_t json_length_of(const std::string& body, std::string_view text) {
 TensorReader::TensorReader(const std::string& body, std::string_view json_length)
     : rest_(body), json_bytes_(json_length_of(body, json_length)) {
   rest_.remove_prefix(json_bytes_);
+}
+
+TensorReader::TensorReader(std::string&& body, std::string_view json_length)
+    : TensorReader(std::as_const(body), json_length) {
+  own_body_ = &body;
 }
 
 std::vector<WireTensor> TensorReader::read(const JsonObject& root, std::string_view name,
@@ -82,10 +89,10 @@ WireTensor TensorReader::read_one(const JsonObject& object, int64_t smallest) {
   tensor.type = *found;
   simdjson::dom::element value;
   if (!object.find("shape", value)) object.missing("shape");
-  tensor.shape = read_json_shape(value, smallest, object.path("shape"));
+  tensor.shape = read_json_shape(value, smallest, object, "shape");
   simdjson::dom::object parameters;
   if (object.find("parameters", parameters)) {
-    const JsonObject named(parameters, object.path("parameters"));
+    const JsonObject named(parameters, object, "parameters");
     for (const auto* name : {"shared_memory_region", "shared_memory_byte_size"}) {
       if (simdjson::dom::element region; named.find(name, region)) {
         throw Refusal::malformed(
@@ -93,7 +100,7 @@ WireTensor TensorReader::read_one(const JsonObject& object, int64_t smallest) {
       }
     }
     if (int64_t size = 0; named.find("binary_data_size", size)) {
-      take_binary(tensor, size, named.path("binary_data_size"));
+      take_binary(tensor, size, named, "binary_data_size");
       return tensor;
     }
   }
@@ -102,21 +109,28 @@ WireTensor TensorReader::read_one(const JsonObject& object, int64_t smallest) {
   return tensor;
 }
 
-void TensorReader::take_binary(WireTensor& tensor, int64_t size, const std::string& where) {
+void TensorReader::take_binary(WireTensor& tensor, int64_t size, const JsonObject& parameters,
+                               std::string_view name) {
   const auto bytes = static_cast<uint64_t>(size);
   const uint64_t wanted =
       static_cast<uint64_t>(tensor.elements()) * uint64_t{element_size(tensor.type)};
   if (tensor.type != WireType::bytes && bytes != wanted) {
-    throw Refusal::malformed(fmt::format("{} is {}, but {} [{}] takes {} bytes", where, size,
-                                         name_of(tensor.type), fmt::join(tensor.shape, ", "),
-                                         wanted));
+    throw Refusal::malformed(fmt::format("{} is {}, but {} [{}] takes {} bytes",
+                                         parameters.path(name), size, name_of(tensor.type),
+                                         fmt::join(tensor.shape, ", "), wanted));
   }
   if (bytes > rest_.size()) {
-    throw Refusal::malformed(
-        fmt::format("{} is {}, but only {} bytes of the body are left", where, size, rest_.size()));
+    throw Refusal::malformed(fmt::format("{} is {}, but only {} bytes of the body are left",
+                                         parameters.path(name), size, rest_.size()));
   }
-  tensor.data = rest_.substr(0, bytes);
-  rest_.remove_prefix(bytes);
+  if (own_body_ != nullptr && bytes == rest_.size() && bytes >= own_body_->size() / 2) {
+    own_body_->erase(0, own_body_->size() - bytes);
+    tensor.data = std::move(*own_body_);
+    rest_ = {};
+  } else {
+    tensor.data = rest_.substr(0, bytes);
+    rest_.remove_prefix(bytes);
+  }
   if (tensor.type == WireType::bytes) bytes_elements(tensor);
 }
 

@@ -16,6 +16,9 @@ class TensorReader {
   /// `json_length` is the value of the header Inference-Header-Content-Length; "" without one.
   /// Throws Refusal (400) if it isn't a number of bytes that the body has.
   TensorReader(const std::string& body, std::string_view json_length);
+  /// The same for a body that is no longer needed once it is read: the last tensor may take its
+  /// memory.
+  TensorReader(std::string&& body, std::string_view json_length);
 
   size_t json_bytes() const { return json_bytes_; }
   /// The bytes that no tensor has taken yet.
@@ -27,8 +30,11 @@ class TensorReader {
 
  private:
   WireTensor read_one(const JsonObject& object, int64_t smallest);
-  void take_binary(WireTensor& tensor, int64_t size, const std::string& where);
+  /// Reads the bytes of a tensor, as many as the member `name` of `parameters` says.
+  void take_binary(WireTensor& tensor, int64_t size, const JsonObject& parameters,
+                   std::string_view name);
 
+  std::string* own_body_ = nullptr;  // whose memory may be taken
   std::string_view rest_;
   size_t json_bytes_ = 0;
 };

@@ -175,7 +175,8 @@ void Service::infer(const ServiceAddress& address, HttpRequest request, const Ht
                                .substr(0, json_length.empty()
                                               ? request.body.size()
                                               : number_in<size_t>(json_length).value_or(0)));
-  InferenceRequest inference = parse_infer_request(request.body, json_length, model.get());
+  InferenceRequest inference =
+      parse_infer_request(std::move(request.body), json_length, model.get());
   held = {};
   inference.model = address.model;
   inference.version = address.version;

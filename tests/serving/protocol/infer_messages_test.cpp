@@ -7,6 +7,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -26,15 +27,21 @@ std::vector<T> values_of(const WireTensor& tensor) {
   return values;
 }
 
-/// The message of the Refusal with which a body is refused; "" if it isn't.
+/// The message of the Refusal with which a body is refused, whether it is still needed or not; ""
+/// if it isn't refused.
 std::string refusal_of(const std::string& body, std::string_view json_length = {}) {
-  try {
-    parse_infer_request(body, json_length);
-  } catch (const Refusal& refusal) {
-    EXPECT_EQ(refusal.status(), 400);
-    return refusal.what();
-  }
-  return "";
+  const auto message_of = [&](auto&& given) -> std::string {
+    try {
+      parse_infer_request(std::forward<decltype(given)>(given), json_length);
+    } catch (const Refusal& refusal) {
+      EXPECT_EQ(refusal.status(), 400);
+      return refusal.what();
+    }
+    return "";
+  };
+  const auto message = message_of(body);
+  EXPECT_EQ(message_of(std::string(body)), message);
+  return message;
 }
 
 std::string one_input(const std::string& shape, const std::string& type, const std::string& data) {
@@ -194,6 +201,31 @@ TEST(InferMessages, checks_the_lengths_of_binary_data) {
                             R"("parameters":{"binary_data_size":8}}]})";
   EXPECT_EQ(refusal_of(wrong + data, length),
             "inputs[0].parameters.binary_data_size is 8, but FP64 [1, 2] takes 16 bytes");
+}
+
+TEST(InferMessages, a_body_that_is_no_longer_needed_becomes_the_data_of_its_last_tensor) {
+  const std::string json =
+      R"({"id":"7","inputs":[{"name":"x","shape":[1,2],"datatype":"FP32",)"
+      R"("parameters":{"binary_data_size":8}},{"name":"y","shape":[1,100],"datatype":"FP32",)"
+      R"("parameters":{"binary_data_size":400}}],"outputs":[{"name":"class"}]})";
+  const auto length = std::to_string(json.size());
+  const auto first = raw<float>({1.0F, 2.0F});
+  const auto last = raw<float>(std::vector<float>(100, 3.0F));
+  const std::string body = json + first + last;
+  std::string own = body;
+  const char* const memory = own.data();
+  const auto request = parse_infer_request(std::move(own), length);
+  EXPECT_EQ(request.inputs.at(0).data, first);
+  EXPECT_EQ(request.inputs.at(1).data, last);
+  EXPECT_EQ(static_cast<const void*>(request.inputs.at(1).data.data()), memory);
+  EXPECT_EQ(request.id, "7");
+  EXPECT_EQ(request.outputs.at(0).name, "class");
+  const auto kept = parse_infer_request(body, length);
+  EXPECT_EQ(kept.inputs.at(1).data, last);
+  EXPECT_EQ(body, json + first + last);
+  EXPECT_EQ(
+      refusal_of(json + first + last.substr(1), length),
+      "inputs[1].parameters.binary_data_size is 400, but only 399 bytes of the body are left");
 }
 
 TEST(InferMessages, takes_raw_requests_of_models_with_one_input) {
