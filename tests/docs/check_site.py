@@ -3,8 +3,8 @@
 
 - every link and picture leads to a page or a file of the site, and every anchor to an element that there is;
 - pages load nothing from elsewhere, and links to the outside are https addresses;
-- with --browser: in headless Chromium, axe-core finds nothing that keeps people from reading the pages, light and dark, on a
-  desktop and on a phone; no page is wider than the phone; and the search finds a page.
+- with --browser: in headless Chromium, axe-core finds nothing that keeps people from reading any page, light on a desktop and dark
+  on a phone; no page is wider than the phone; pages follow the colours of the system; and the search finds a page.
 
     check_site.py build/site [--browser]
 
@@ -12,16 +12,54 @@ Exit status: 0 if nothing was found, 77 if the browser's part can't be run here.
 """
 
 import argparse
+import contextlib
+import functools
 import importlib.util
+import os
+import queue
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-# A page of each kind.
-KINDS = ["index.html", "tutorial.html", "lightning.html", "reference/models.html", "reference/commands.html",
-         "headers/framework-run.html", "serving.html"]
+# A desktop with light colours, and a phone with dark ones.
+SCREENS = {"light": 1280, "dark": 400}
+COLOURS = {"light": "default", "dark": "slate"}  # the theme's names
+# Contrast takes most of the time of axe-core, so it is measured once for each colour, size, weight and background of a page's text.
+AXE = """
+const done = arguments[arguments.length - 1];
+const backgrounds = new Map();
+const background = (box) => {
+  if (!box) return "";
+  if (!backgrounds.has(box)) {
+    const {backgroundColor, backgroundImage, opacity} = getComputedStyle(box);
+    const own = [backgroundColor, backgroundImage, opacity].join();
+    backgrounds.set(box, background(box.parentElement) + (own === "rgba(0, 0, 0, 0),none,1" ? "" : own + ";"));
+  }
+  return backgrounds.get(box);
+};
+const look = () => {
+  const seen = new Set(), texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  document.querySelectorAll("[data-sample]").forEach((each) => delete each.dataset.sample);
+  document.querySelectorAll("input, select, textarea").forEach((each) => each.dataset.sample = "");
+  while (texts.nextNode()) {
+    const box = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !box.checkVisibility()) continue;
+    const {color, fontSize, fontWeight} = getComputedStyle(box);
+    const kind = [color, fontSize, fontWeight, background(box)].join();
+    if (!seen.has(kind)) box.dataset.sample = "";
+    seen.add(kind);
+  }
+  axe.configure({rules: [{id: "color-contrast", selector: "[data-sample]"}]});
+  axe.run(document, {resultTypes: ["violations"], preload: false})
+    .then(({violations}) => done(violations), (error) => done(String(error)));
+};
+requestAnimationFrame(() => requestAnimationFrame(look));
+"""
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src", "source": "src", "video": "src"}
 
 
@@ -99,56 +137,101 @@ def axe_script():
     return (Path(found.origin).parent / "axe.min.js").read_text() if found else None
 
 
-def show(driver, page, width, scheme):
-    """Opens a page as on a screen of this width, light or dark."""
+def set_screen(driver, scheme):
+    """Gives the browser another screen and the system's colours."""
+    width = SCREENS[scheme]
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride",
                            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500})
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme},
                                                                       {"name": "prefers-reduced-motion", "value": "reduce"}]})
-    driver.get(page.resolve().as_uri())
-    driver.execute_script("localStorage.clear()")
-    driver.refresh()
 
 
 def violations(driver, axe):
     """What axe-core finds on the page that is shown."""
-    driver.execute_script(axe)
+    driver.execute_script(f"if (!window.axe) {{ {axe} }}")
     driver.set_script_timeout(120)
-    result = driver.execute_async_script(
-        "const done = arguments[arguments.length - 1];"
-        "axe.run(document, {resultTypes: ['violations']}).then(found => done(found.violations), error => done(String(error)));")
+    result = driver.execute_async_script(AXE)
     if isinstance(result, str):
         return [result]
-    return [f"{each['impact']}: {each['id']}, {each['help']}: {' '.join(each['nodes'][0]['html'].split())[:200]} ({len(each['nodes'])} places)"
-            for each in result]
+    found = []
+    for each in result:
+        place = " ".join(each["nodes"][0]["html"].replace(' data-sample=""', "").split())[:200]
+        found.append(f"{each['impact']}: {each['id']}, {each['help']}: {place} ({len(each['nodes'])} places)")
+    return found
 
 
-def seen_problems(driver, axe, folder):
+def page_problems(driver, axe, name, address):
+    """What is wrong with a page. It is loaded once, on one screen, and then shown on the other."""
+    from selenium.common.exceptions import TimeoutException
+    from selenium.webdriver.support.ui import WebDriverWait
     problems = []
-    for kind in KINDS:
-        page = Path(folder) / kind
-        if not page.exists():
-            problems.append(f"there is no {kind}")
-            continue
-        for width, scheme in ((1280, "light"), (400, "dark")):
-            show(driver, page, width, scheme)
-            problems += [f"{kind}, {width} wide, {scheme}: {each}" for each in violations(driver, axe)]
-            loaded = driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
-            problems += [f"{kind} loads {each}" for each in loaded if not each.startswith(("file:", "data:", "blob:"))]
-            shown = driver.execute_script("return document.documentElement.scrollWidth")
-            if shown > width:
-                problems.append(f"{kind} is {shown} wide on a screen of {width}")
-            if driver.execute_script("return document.body.dataset.mdColorScheme") != {"light": "default"}.get(scheme, "slate"):
-                problems.append(f"{kind} isn't {scheme}")
-    return problems
+    for scheme, width in SCREENS.items():
+        set_screen(driver, scheme)
+        if scheme == "light":
+            driver.get(address)
+            driver.execute_script("document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')")
+        try:
+            WebDriverWait(driver, 60).until(
+                lambda shown: shown.execute_script("return document.body.dataset.mdColorScheme") == COLOURS[scheme])
+        except TimeoutException:
+            problems.append(f"{name} isn't {scheme}")
+        problems += [f"{name}, {width} wide, {scheme}: {each}" for each in violations(driver, axe)]
+        shown = driver.execute_script("return document.documentElement.scrollWidth")
+        if shown > width:
+            problems.append(f"{name} is {shown} wide on a screen of {width}")
+    loaded = driver.execute_script("return performance.getEntriesByType('resource').map(each => each.name)")
+    home = address[:len(address) - len(name)]
+    return problems + [f"{name} loads {each}" for each in loaded if not each.startswith((home, "data:", "blob:"))]
 
 
-def search_problems(driver, folder):
-    """Types a word into the search, as a reader does."""
+def seen_problems(drivers, axe, folder, server):
+    """What is wrong with any page. The browsers share the pages, the largest of which come first."""
+    folder = Path(folder).resolve()
+    pages = sorted(folder.rglob("*.html"), key=lambda page: -page.stat().st_size)
+    free = queue.SimpleQueue()
+    for driver in drivers:
+        free.put(driver)
+
+    def look_at(page):
+        name = page.relative_to(folder).as_posix()
+        driver = free.get()
+        try:
+            home = server if name == "404.html" else folder.as_uri() + "/"  # its links begin at the root of a server
+            return page_problems(driver, axe, name, home + name)
+        finally:
+            free.put(driver)
+
+    with ThreadPoolExecutor(len(drivers)) as threads:
+        return [each for found in threads.map(look_at, pages) for each in found]
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves the files of a folder without a word."""
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def served(folder):
+    """The address of a server of the site on this machine."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(QuietHandler, directory=folder)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def search_problems(driver, address):
+    """Types a word into the search of a page, as a reader does."""
     from selenium.common.exceptions import WebDriverException
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
-    show(driver, Path(folder) / "index.html", 1280, "light")
+    set_screen(driver, "light")
+    driver.get(address)
     try:
         wait = WebDriverWait(driver, 60)
         field = driver.find_element(By.CSS_SELECTOR, ".md-search__input")
@@ -156,7 +239,7 @@ def search_problems(driver, folder):
         field.send_keys("EarlyStopping")
         wait.until(lambda shown: shown.find_elements(By.CSS_SELECTOR, ".md-search-result__link"))
     except WebDriverException as error:
-        return [f"the search finds nothing: {type(error).__name__}"]
+        return [f"the search of {address} finds nothing: {type(error).__name__}"]
     return []
 
 
@@ -170,10 +253,16 @@ def main():
     if options.browser:
         axe, driver = axe_script(), browser()
         if axe and driver:
+            drivers = [driver]
             try:
-                problems += seen_problems(driver, axe, options.site) + search_problems(driver, options.site)
+                drivers += [browser() for _ in range(min(os.cpu_count() or 1, 4) - 1)]
+                with served(options.site) as server:
+                    problems += seen_problems(drivers, axe, options.site, server)
+                    for home in (Path(options.site).resolve().as_uri() + "/", server):
+                        problems += search_problems(driver, home + "index.html")
             finally:
-                driver.quit()
+                for each in drivers:
+                    each.quit()
         else:
             missing = "Chromium with chromedriver and selenium" if not driver else "axe-playwright-python"
     print("\n".join(problems + [f"{count} links, {len(problems)} problems" + (f"; {missing} isn't installed" if missing else "")]))
