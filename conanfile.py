@@ -21,6 +21,7 @@ class Levin(ConanFile):
     license = "Apache-2.0"
     package_type = "shared-library"
     settings = "os", "arch", "compiler", "build_type"
+    test_package_folder = "tests/install"
     exports = "run"  # names the packages of the system
     exports_sources = ("CMakeLists.txt", "ARCHITECTURE.md", "LICENSE", "levin.h", "cmake/*", "packaging/*",
                        "framework/*", "models/*", "datamodules/*", "callbacks/*", "cli/*", "serving/*",

@@ -2,8 +2,19 @@
 # Configures a project that fetches Levin, and looks at what building its program would do.
 set(work "${BUILD}/fetch test")
 file(REMOVE_RECURSE "${work}")
+
+# The packages for which Levin has modules of its own also come with CMake files that can't be used. The project asks for such files
+# first, as conan's projects do. These fail if they are read.
+file(GLOB modules "${SOURCE}/cmake/Find*.cmake")
+list(FILTER modules EXCLUDE REGEX "FindByHeader")
+foreach(module IN LISTS modules)
+  string(REGEX REPLACE ".*/Find(.*)\\.cmake$" "\\1" package "${module}")
+  file(WRITE "${work}/unusable/lib/cmake/${package}/${package}Config.cmake"
+    "message(FATAL_ERROR \"Levin has read CMake files of ${package} instead of its own module\")\n")
+endforeach()
 execute_process(COMMAND "${CMAKE_COMMAND}" -G Ninja -S "${SOURCE}/tests/install/fetch" -B "${work}" "-DLEVIN_CLONE=${SOURCE}"
   "-DLEVIN_TORCH_DIR=${TORCH}" -DLEVIN_CUDA_KERNELS=OFF -DCMAKE_BUILD_TYPE=Release
+  -DCMAKE_FIND_PACKAGE_PREFER_CONFIG=ON "-DCMAKE_PREFIX_PATH=${work}/unusable"
   RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(NOT code EQUAL 0)
   message(FATAL_ERROR "configuring the project failed:\n${output}")
