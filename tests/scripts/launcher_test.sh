@@ -78,3 +78,20 @@ expect 3 "started with fit in no folder" VIRTUAL_ENV="$work/venv" -- fit
 expect 0 "$work/torch" -- --torch-dir
 torch "$work/named" "$version"
 expect 3 "started with fit in $work/named/lib" LEVIN_TORCH_DIR="$work/named" -- fit
+
+# The tree of a wheel asks the Python that it was installed for.
+if command -v python3 >/dev/null; then
+  python3 -m venv --without-pip "$work/own"
+  packages=$(echo "$work/own/lib"/python3*/site-packages)
+  cp -R "$site" "$packages/levin"
+  touch "$packages/levin/__init__.py"
+  mkdir "$work/shared"
+  echo "$work/shared" >"$packages/shared.pth"
+  rm "$work/link"
+  ln -s "$packages/levin/bin/levin" "$work/link"
+  expect 3 "started with fit in $work/venv/lib/python3.11/site-packages/torch/lib" VIRTUAL_ENV="$work/venv" -- fit
+  torch "$work/shared/torch" "$version"
+  touch "$work/shared/torch/__init__.py"
+  expect 3 "started with fit in $work/shared/torch/lib" VIRTUAL_ENV="$work/venv" -- fit
+  expect 0 "$work/shared/torch" -- --torch-dir
+fi
