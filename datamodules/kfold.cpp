@@ -48,7 +48,7 @@ Fields describe(KFoldDataModuleOptions& o) {
 }
 
 KFoldDataModule::KFoldDataModule(DataModule& data, KFoldDataModuleOptions options)
-    : options_(std::move(options)), data_(data) {
+    : DataModuleWrapper(data), options_(std::move(options)) {
   check_options();
   keep_what_is_read();
   if (options_.data.empty()) return;
@@ -57,7 +57,7 @@ KFoldDataModule::KFoldDataModule(DataModule& data, KFoldDataModuleOptions option
 }
 
 KFoldDataModule::KFoldDataModule(KFoldDataModuleOptions options, std::unique_ptr<DataModule> data)
-    : options_(std::move(options)), owned_(std::move(data)), data_(*owned_) {
+    : DataModuleWrapper(*data), options_(std::move(options)), owned_(std::move(data)) {
   check_options();
   keep_what_is_read();
 }
@@ -73,28 +73,18 @@ void KFoldDataModule::check_options() const {
   }
 }
 
-void KFoldDataModule::set_floating_type(at::ScalarType type) {
-  DataModule::set_floating_type(type);
-  data_.set_floating_type(type);
-}
-
-void KFoldDataModule::set_loader_epoch(int64_t epoch) {
-  DataModule::set_loader_epoch(epoch);
-  data_.set_loader_epoch(epoch);
-}
-
 /// The folds are parts of the training rows, so validation needs these, too.
 void KFoldDataModule::setup(Stage stage) {
   const bool needs_folds = stage == Stage::fit || stage == Stage::validate;
-  data_.setup(needs_folds ? Stage::fit : stage);
+  wrapped().setup(needs_folds ? Stage::fit : stage);
   if (needs_folds && !took_over_) {
     learn();
-    data_.setup(Stage::fit);
+    wrapped().setup(Stage::fit);
   }
-  for (auto& text : data_.take_notes()) note(std::move(text));
+  pass_notes();
   if (!needs_folds || val_is_noted_) return;
   val_is_noted_ = true;
-  if (data_.val_dataloader().empty()) return;
+  if (wrapped().val_dataloader().empty()) return;
   note(
       "the data module whose rows are divided into folds has validation rows of its own, which are "
       "in no fold. Set its val_split to 0 to have all rows in the folds.");
@@ -102,20 +92,20 @@ void KFoldDataModule::setup(Stage stage) {
 
 /// Makes the other data module learn from the rows that this fold trains on.
 void KFoldDataModule::learn() {
-  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&data_)) {
+  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&wrapped())) {
     auto rows = rows_of(whole(), /*is_validation=*/false);
     if (!chosen_) return learner->learn_from(std::move(rows));
     std::vector<int64_t> some;
     for (const int64_t row : *chosen_) some.push_back(rows.at(static_cast<size_t>(row)));
     return learner->learn_from(std::move(some));
   }
-  if (learning_is_noted_ || data_.fitted_state().empty()) return;
+  if (learning_is_noted_ || wrapped().fitted_state().empty()) return;
   learning_is_noted_ = true;
   note(fmt::format(
       "what {0} has learned from its training rows (fitted_state), it has learned from those of "
       "all folds, so that the validation isn't one on unknown rows. Derive {0} from "
       "LearnsFromRows, too, to let it learn from the rows that a fold trains on.",
-      data_.class_name()));
+      wrapped().class_name()));
 }
 
 void KFoldDataModule::learn_from(std::optional<std::vector<int64_t>> rows) {
@@ -124,17 +114,17 @@ void KFoldDataModule::learn_from(std::optional<std::vector<int64_t>> rows) {
 }
 
 void KFoldDataModule::keep_what_is_read() {
-  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&data_)) learner->keep_what_is_read();
+  if (auto* const learner = dynamic_cast<LearnsFromRows*>(&wrapped())) learner->keep_what_is_read();
 }
 
 void KFoldDataModule::load_fitted_state(const StateDict& state) {
   took_over_ = true;
-  data_.load_fitted_state(state);
+  wrapped().load_fitted_state(state);
 }
 
 /// The loader whose rows are divided.
 DataLoader KFoldDataModule::whole() {
-  const auto loaders = data_.train_dataloader();
+  const auto loaders = wrapped().train_dataloader();
   if (loaders.size() != 1) {
     throw ConfigError::conflict(
         fmt::format("folds of the rows of {} training loaders", loaders.size()),
@@ -178,22 +168,11 @@ DataLoader KFoldDataModule::loader(bool is_validation) {
 DataLoaders KFoldDataModule::train_dataloader() { return loader(/*is_validation=*/false); }
 DataLoaders KFoldDataModule::val_dataloader() { return loader(/*is_validation=*/true); }
 
-void KFoldDataModule::on_before_batch_transfer(Batch& batch) {
-  data_.on_before_batch_transfer(batch);
-}
-
-void KFoldDataModule::on_after_batch_transfer(Batch& batch) {
-  data_.on_after_batch_transfer(batch);
-  if (!data_.leaves_batches()) return;
-  DataModule::on_before_batch_transfer(batch);  // these two say that batches stay as they are
-  DataModule::on_after_batch_transfer(batch);
-}
-
 Value KFoldDataModule::hyper_parameters() const {
   auto options = options_;
   Value settings = to_value(describe(options));
-  Value::Object inner{{"name", data_.class_name()}};
-  const Value own = data_.hyper_parameters();
+  Value::Object inner{{"name", wrapped().class_name()}};
+  const Value own = wrapped().hyper_parameters();
   if (own.is_object()) {
     for (const auto& [name, value] : own.as_object()) inner.insert_or_assign(name, value);
   }
@@ -202,12 +181,12 @@ Value KFoldDataModule::hyper_parameters() const {
 }
 
 RowKeys KFoldDataModule::prediction_keys() {
-  auto* const keys = dynamic_cast<HasRowKeys*>(&data_);
+  auto* const keys = dynamic_cast<HasRowKeys*>(&wrapped());
   return keys != nullptr ? keys->prediction_keys() : RowKeys{};
 }
 
 std::vector<std::string> KFoldDataModule::group_names() {
-  auto* const groups = dynamic_cast<HasGroups*>(&data_);
+  auto* const groups = dynamic_cast<HasGroups*>(&wrapped());
   return groups != nullptr ? groups->group_names() : std::vector<std::string>{};
 }
 

@@ -9,7 +9,7 @@
 
 #include <levin/datamodules/learns_from_rows.h>
 #include <levin/framework/core/options.h>
-#include <levin/framework/data/datamodule.h>
+#include <levin/framework/data/datamodule_wrapper.h>
 #include <levin/framework/data/row_groups.h>
 #include <levin/framework/data/row_keys.h>
 
@@ -58,7 +58,7 @@ Fields describe(KFoldDataModuleOptions& options);
 /// (`LearnsFromRows::keep_what_is_read`); SparseDataModule reads its own anew to standardise them.
 /// Afterwards, it goes on with what it has learned for the last fold. A note says so if a data
 /// module that isn't a LearnsFromRows has a `fitted_state`, which may know the rows of all folds.
-class KFoldDataModule : public DataModule,
+class KFoldDataModule : public DataModuleWrapper,
                         public HasRowKeys,
                         public HasGroups,
                         public LearnsFromRows {
@@ -70,29 +70,18 @@ class KFoldDataModule : public DataModule,
   /// Owns `data`; the options may name what it was made from.
   KFoldDataModule(KFoldDataModuleOptions options, std::unique_ptr<DataModule> data);
 
-  void prepare_data() override { data_.prepare_data(); }
-  void set_floating_type(at::ScalarType type) override;
   void setup(Stage stage) override;
   /// Throws ConfigError if the other data module's training rows come from several loaders, from a
   /// stream of unknown length or by a sampler, if there are fewer of them (or of a class) than
   /// folds, and with `stratify`, if they have no classes in memory.
   DataLoaders train_dataloader() override;
   DataLoaders val_dataloader() override;
-  DataLoaders test_dataloader() override { return data_.test_dataloader(); }
-  DataLoaders predict_dataloader() override { return data_.predict_dataloader(); }
-  void set_loader_epoch(int64_t epoch) override;
-  void teardown(Stage stage) override { data_.teardown(stage); }
-  void on_before_batch_transfer(Batch& batch) override;
-  void on_after_batch_transfer(Batch& batch) override;
-  StateDict state_dict() const override { return data_.state_dict(); }
-  void load_state_dict(const StateDict& state) override { data_.load_state_dict(state); }
-  std::vector<std::string> class_names() override { return data_.class_names(); }
-  int64_t num_classes() override { return data_.num_classes(); }
-  StateDict fitted_state() override { return data_.fitted_state(); }
   void load_fitted_state(const StateDict& state) override;
-  void on_exception(const std::exception& error) override { data_.on_exception(error); }
   /// Those of the folds; "data" names the other data module and its settings.
   Value hyper_parameters() const override;
+  std::string class_name() const override { return DataModule::class_name(); }
+  /// None: the other data module's settings are within "data".
+  std::vector<std::string> fitted_settings() const override { return {}; }
   /// For folds within a fold: makes the other data module learn from these rows of this fold's
   /// training rows.
   void learn_from(std::optional<std::vector<int64_t>> rows) override;
@@ -108,8 +97,7 @@ class KFoldDataModule : public DataModule,
   void learn();
 
   KFoldDataModuleOptions options_;
-  std::unique_ptr<DataModule> owned_;  // null: it belongs to somebody else
-  DataModule& data_;
+  std::unique_ptr<DataModule> owned_;           // null: it belongs to somebody else
   bool took_over_ = false;                      // by load_fitted_state
   std::optional<std::vector<int64_t>> chosen_;  // by learn_from
   bool val_is_noted_ = false;

@@ -31,7 +31,7 @@ class Resized : public TrialData {
     if (!is_prepared_) TrialData::prepare_data();
   }
   DataLoaders train_dataloader() override {
-    const DataLoaders resized = with_batch_size(data_.train_dataloader(), batch_size_);
+    const DataLoaders resized = with_batch_size(wrapped().train_dataloader(), batch_size_);
     for (const auto& loader : resized) {
       if (const auto own = loader.dataset().size()) rows = std::max(rows.value_or(0), *own);
     }

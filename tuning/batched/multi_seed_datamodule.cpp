@@ -31,23 +31,8 @@ void require_seeded_order(const DataLoaders& loaders) {
 
 }  // namespace
 
-void MultiSeedDataModule::set_floating_type(at::ScalarType type) {
-  DataModule::set_floating_type(type);
-  data_.set_floating_type(type);
-}
-
-void MultiSeedDataModule::setup(Stage stage) {
-  data_.setup(stage);
-  for (auto& text : data_.take_notes()) note(std::move(text));
-}
-
-void MultiSeedDataModule::set_loader_epoch(int64_t epoch) {
-  DataModule::set_loader_epoch(epoch);
-  data_.set_loader_epoch(epoch);
-}
-
 DataLoaders MultiSeedDataModule::train_dataloader() {
-  const DataLoaders own = data_.train_dataloader();
+  const DataLoaders own = wrapped().train_dataloader();
   if (own.empty()) return own;
   require_seeded_order(own);
   DataLoaderOptions options = own.front().options();
@@ -66,10 +51,10 @@ DataLoaders MultiSeedDataModule::train_dataloader() {
 /// the batch.
 void MultiSeedDataModule::call_for_parts(void (DataModule::*hook)(Batch&), Batch& batch) {
   auto parts = parts_by_seed(batch);
-  if (parts.size() == 1) return (data_.*hook)(batch);
+  if (parts.size() == 1) return (wrapped().*hook)(batch);
   NamedRows changed;
   for (size_t i = 0; i < parts.size(); ++i) {
-    (data_.*hook)(parts[i]);
+    (wrapped().*hook)(parts[i]);
     for (auto& [name, rows] : parts[i].entries()) {
       changed.emplace_back(std::to_string(i) + kSlash + name, std::move(rows));
     }
@@ -78,14 +63,12 @@ void MultiSeedDataModule::call_for_parts(void (DataModule::*hook)(Batch&), Batch
 }
 
 void MultiSeedDataModule::on_before_batch_transfer(Batch& batch) {
-  if (!data_.leaves_batches()) call_for_parts(&DataModule::on_before_batch_transfer, batch);
+  if (!wrapped().leaves_batches()) call_for_parts(&DataModule::on_before_batch_transfer, batch);
 }
 
 void MultiSeedDataModule::on_after_batch_transfer(Batch& batch) {
-  if (!data_.leaves_batches()) call_for_parts(&DataModule::on_after_batch_transfer, batch);
-  if (!data_.leaves_batches()) return;
-  DataModule::on_before_batch_transfer(batch);  // these two say that batches stay as they are
-  DataModule::on_after_batch_transfer(batch);
+  if (!wrapped().leaves_batches()) call_for_parts(&DataModule::on_after_batch_transfer, batch);
+  leave_batches_as_wrapped(batch);
 }
 
 std::vector<Batch> parts_by_seed(const Batch& batch) {
