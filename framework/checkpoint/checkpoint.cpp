@@ -199,6 +199,26 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
   return state;
 }
 
+/// What a file is that begins with `start`, at least 8 bytes of it; "" if that isn't known.
+std::string_view other_kind(std::string_view start) {
+  using Known = std::pair<std::string_view, std::string_view>;
+  for (const auto& [magic, kind] :
+       {Known{"\x93NUMPY", "an array of NumPy"}, Known{"\x1f\x8b", "a gzip file"},
+        Known{"\x89PNG", "a picture"}, Known{"\xff\xd8\xff", "a picture"}, Known{"%PDF", "a PDF"},
+        Known{"\x7f"
+              "ELF",
+              "a program or a library"},
+        Known{"SQLite format 3", "a database of SQLite"}}) {
+    if (start.starts_with(magic)) return kind;
+  }
+  constexpr unsigned char kLargestOfUtf8 = 0xf4;
+  const bool is_text = std::all_of(start.begin(), start.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return (byte >= ' ' && byte <= kLargestOfUtf8) || c == '\n' || c == '\r' || c == '\t';
+  });
+  return is_text ? "a text" : "";
+}
+
 /// Throws CheckpointError if what exists at `path` can't be a checkpoint, such as a device, or a
 /// large file that begins in another way: before all of it is read into memory.
 void refuse_other_files(const std::filesystem::path& path) {
@@ -221,6 +241,14 @@ void refuse_other_files(const std::filesystem::path& path) {
   uint64_t header = 0;
   for (size_t i = 0; i < kLength; ++i) header |= uint64_t{start[i]} << (8 * i);
   if (header >= 2 && header <= size - kLength) return;
+  const auto kind = other_kind({reinterpret_cast<const char*>(start), known});
+  if (!kind.empty()) {
+    throw CheckpointError::io(
+        "read", path.string(),
+        fmt::format("it is {}, not a checkpoint; name a file that a run saved, such as one in its "
+                    "folder checkpoints/",
+                    kind));
+  }
   throw CheckpointError::corrupt(
       path.string(),
       fmt::format("its first 8 bytes stand for a header of {} bytes, and the file has {}", header,

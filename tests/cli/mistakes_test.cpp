@@ -245,6 +245,7 @@ TEST_F(Mistakes, in_checkpoints_results_and_monitors) {
       {test + "last", 1, {"no run there has checkpoints"}},
       {test + "bad.ckp", 1, {"can't read 'bad.ckp'", "did you mean 'bad.ckpt'?"}},
       {test + "bad.ckpt", 1, {"'bad.ckpt' isn't a whole checkpoint", "5 bytes", "earlier one"}},
+      {test + "iris.yaml", 1, {"can't read 'iris.yaml'", "a text, not a checkpoint", "checkpoints/"}},
       {"levin predict --config iris.yaml --output=p.xyz", 2, {"p.xyz", ".csv, .npz or .npy"}},
       {"levin predict --config iris.yaml --output=p.cvs", 2, {"p.cvs", "did you mean '.csv'?"}},
       {"levin export bad.ckp --output m.onnx", 1, {"'bad.ckp'", "'bad.ckpt'?"}},

@@ -299,6 +299,19 @@ TEST_F(CheckpointFile, a_missing_file_and_a_folder_are_named) {
                    {folder.string(), "directory"}));
 }
 
+TEST_F(CheckpointFile, what_is_another_kind_of_file_is_called_that) {
+  const auto refusal = [&](const std::string& bytes) {
+    write(path, bytes);
+    return message_of<CheckpointError>([&] { load_checkpoint(path); });
+  };
+  EXPECT_TRUE(
+      says(refusal("model:\n  class_path: MLP\n"), {path.string(), "a text, not a checkpoint"}));
+  EXPECT_TRUE(says(refusal("a,b\r\n1,2\r\nä,4\r\n"), {"a text, not a checkpoint"}));
+  EXPECT_TRUE(says(refusal("\x93NUMPY" + std::string(40, '\1')), {"an array of NumPy"}));
+  EXPECT_TRUE(says(refusal("\x1f\x8b" + std::string(40, '\2')), {"a gzip file", "checkpoints/"}));
+  EXPECT_TRUE(says(refusal(std::string(40, '\xff')), {"isn't a whole checkpoint", "header"}));
+}
+
 /// A file as somebody else writes it: no checksums.
 std::string foreign_file(safetensors::Header header, const std::string& data) {
   return safetensors::build_header(header) + data;

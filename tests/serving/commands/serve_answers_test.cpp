@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <levin/cli/predictions_csv.h>
 #include <levin/datamodules/mnist.h>
 #include <levin/datamodules/table.h>
 #include <levin/models/logistic_regression.h>
@@ -279,6 +280,45 @@ TEST_F(ServeAnswers, OfTablesAreThoseOfPredictForCategoriesMissingCellsAndGroups
                                                      "Content-Type: application/json\r\n"));
   EXPECT_EQ(unknown.status, 400) << unknown.body;
   EXPECT_NE(unknown.body.find("Bern"), std::string::npos) << unknown.body;
+}
+
+TEST_F(ServeAnswers, InCsvAreTheFileThatPredictWrites) {
+  {
+    std::ofstream file(folder_ / "t.csv");
+    file << "age,height,churn\n";
+    for (int i = 0; i < 24; ++i) {
+      file << 20 + i << "," << 150 + 7 * i % 40 << "," << (i % 5 < 2 ? "yes" : "\"no, never\"")
+           << "\n";
+    }
+  }
+  const auto options_of = [&](int64_t batch_size) {
+    return TableDataModuleOptions{.x = (folder_ / "t.csv").string(),
+                                  .target = "churn",
+                                  .standardize = true,
+                                  .batch_size = batch_size,
+                                  .val_split = 0.0,
+                                  .test_split = 0.0};
+  };
+  LogisticRegression model({.num_classes = 2});
+  TableDataModule data(options_of(8));
+  train(model, data, "m");
+  TableDataModule one_by_one(options_of(1));
+  const auto predicted = Trainer({.accelerator = "cpu"}).predict(model, one_by_one);
+  write_predictions_csv(folder_ / "p.csv", predicted, one_by_one.class_names(), {});
+  const auto written = test::lines_of(test::read_file(folder_ / "p.csv"));
+  ASSERT_EQ(written.size(), 25U);
+  EXPECT_NE(written[0].find("class_name"), std::string::npos) << written[0];
+
+  ServingProcess service(folder_.path(), {"m=m.ckpt", "--port", "0"});
+  RawClient client(service.port());
+  const auto rows = test::lines_of(test::read_file(folder_ / "t.csv"));
+  for (size_t i = 1; i < rows.size(); ++i) {
+    const auto response =
+        client.ask(test::post_request("/models/m/predict", rows[0] + "\n" + rows[i] + "\n",
+                                      "Content-Type: text/csv\r\nAccept: text/csv\r\n"));
+    EXPECT_EQ(response.status, 200) << response.body;
+    EXPECT_EQ(response.body, written[0] + "\n" + written[i] + "\n") << "row " << i;
+  }
 }
 
 }  // namespace
