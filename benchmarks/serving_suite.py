@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = (1, 8, 32, 128)
 SECONDS, TRIAL_SECONDS = 4.0, 1.0  # of a load
 MANY_ROWS, MANY_ROWS_CONNECTIONS = 16, 32  # of the loads with several rows a request
+APART_CONNECTIONS = 128  # of the loads of a server that shares its core with nobody
 START_LIMIT = 120  # seconds after which a server that doesn't answer is given up
 LOAD = 0.8  # the soak's share of the maximum
 SAMPLE_SECONDS = 10  # between two looks at the memory of the soak's server
@@ -140,6 +141,21 @@ def classes_of(url, body):
     return answer["classes"]
 
 
+@contextlib.contextmanager
+def kept_on(process, processors):
+    """Keeps all threads of a process on some processors."""
+    before = os.sched_getaffinity(process)
+    threads = [int(task.name) for task in pathlib.Path(f"/proc/{process}/task").iterdir()]
+    try:
+        for thread in threads:
+            os.sched_setaffinity(thread, processors)
+        yield
+    finally:
+        for thread in threads:
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread, before)
+
+
 # --- the model and its rows --------------------------------------------------------------------
 
 
@@ -246,13 +262,15 @@ class Suite:
                     del servers[name]
         return servers
 
-    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5, rows=1):
-        """Returns the figures of a load."""
+    def load(self, url, form, connections, seconds, rate=0.0, warmup=0.5, rows=1, processors=None):
+        """Returns the figures of a load, whose generator is on some processors or on all."""
         command = [self.levin, "bench-serve", url, "--json", "--format", form, "--rows"]
         command += [self.folder / "rows.npy", "--connections", connections, "--rate", rate]
         command += ["--seconds", seconds, "--warmup", warmup, "--insecure", "--request-rows", rows]
         if form != "rows":
             command += ["--model", "LogisticRegression"]
+        if processors:
+            command = ["taskset", "-c", ",".join(map(str, processors)), *command]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         lines = done.stdout.splitlines()
         if not lines:
@@ -283,6 +301,24 @@ class Suite:
         records.append(record | figures)
         rate = MANY_ROWS * figures["throughput"]
         self.say(f"  {program.name:20s} {rate:9,.0f} rows a second, {MANY_ROWS} a request")
+
+    def measure_apart(self, servers, program, index, records):
+        """Measures the tensor formats with the server on one core and the generator on another."""
+        processors = sorted(os.sched_getaffinity(0))
+        if program.server != "levin" or program.format == "rows" or len(processors) < 2:
+            return
+        seconds = SECONDS if self.options.rounds > 2 else TRIAL_SECONDS
+        server = servers[program.server]
+        with kept_on(server.process.pid, processors[:1]):
+            figures = self.load(
+                server.url, program.format, APART_CONNECTIONS, seconds, processors=processors[1:2]
+            )
+        record = {"kind": "apart", "program": program.name, "round": index}
+        records.append(record | figures)
+        self.say(
+            f"  {program.name:20s} {figures['throughput']:9,.0f} answers a second of a server with "
+            "a core of its own"
+        )
 
     def measure_half(self, servers, program, index, records):
         """Measures the latency at half of the maximum of this round."""
@@ -317,6 +353,7 @@ class Suite:
                         self.guarded(program, self.measure, servers, connections, index, records)
                 for program in programs:
                     self.guarded(program, self.measure_many_rows, servers, index, records)
+                    self.guarded(program, self.measure_apart, servers, index, records)
                     self.guarded(program, self.measure_half, servers, index, records)
         return records
 

@@ -67,6 +67,21 @@ def ratio_of_maxima(records, a, b):
     return Spread.of(best(a, k) / best(b, k) for k in both if best(b, k) > 0)
 
 
+def ratio_apart(records):
+    """Returns the ratio of the rates of a server with a core of its own; None if not measured."""
+
+    def rates(program):
+        return {
+            r["round"]: r["throughput"]
+            for r in records
+            if (r["kind"], r["program"]) == ("apart", program)
+        }
+
+    binary, json = rates(BINARY), rates(JSON)
+    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
+    return Spread.of(binary[k] / json[k] for k in both) if both else None
+
+
 def all_connections(records):
     return sorted({r["connections"] for r in records if r["kind"] == "closed"})
 
@@ -102,6 +117,10 @@ def checks(results):
         binary = ratio_of_maxima(records, BINARY, JSON)
         what = "the most requests of one row a second, binary / JSON tensors"
         found.append(Check(what, BINARY_RATIO, binary, True))
+        apart = ratio_apart(records)
+        if apart is not None:
+            what = "the same of a server with a core of its own, binary / JSON tensors"
+            found.append(Check(what, BINARY_RATIO, apart, True))
         many, rows = many_rows_ratio(records)
         if many is not None:
             what = f"rows a second in requests of {rows}, binary / JSON tensors"
@@ -131,7 +150,8 @@ def parts(results):
     records = results.get("serving") or []
     found = []
     if records:
-        found = [TEXT, *rate_tables(records), *many_rows_tables(records), half_table(records)]
+        found = [TEXT, *rate_tables(records), *apart_tables(records), *many_rows_tables(records)]
+        found.append(half_table(records))
         found.append(TRITON_TEXT)
     if results.get("soak"):
         found += soak_tables(results["soak"])
@@ -170,6 +190,22 @@ def rate_tables(records):
         table(["p50; p99 in ms, closed loop", *head], rows(p50_p99)),
         table(["core used by the generator", *head], rows(cores)),
     ]
+
+
+def apart_tables(records):
+    apart = [r for r in records if r["kind"] == "apart"]
+    if not apart:
+        return []
+    rows = []
+    for program in dict.fromkeys(r["program"] for r in apart):
+        own = [r["throughput"] for r in apart if r["program"] == program]
+        rows.append([program, cell(Spread.of(own))])
+    both = ratio_apart(records)
+    if both is not None:
+        rows.append(["binary / JSON tensors", cell(both)])
+    where = "the server on one core, the generator on another"
+    head = f"answers a second, {apart[0]['connections']} connections"
+    return [table([where, head], rows)]
 
 
 def many_rows_rates(records, program):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import socket
 import sys
@@ -42,6 +43,8 @@ def invented(rounds=3):
             if program.startswith("levin, V2"):
                 record = {"kind": "many rows", "program": program, "round": index, "rows": 16}
                 records.append(record | figures(100 * share, 4.0, 32))
+                record = {"kind": "apart", "program": program, "round": index}
+                records.append(record | figures(50 * share, 4.0, 128))
             record = {"kind": "half", "program": program, "round": index, "pause_p99_ms": 0.2}
             records.append(record | figures(300 * share, 1.0 + index, 128))
     return records
@@ -93,7 +96,7 @@ class ServingTest(unittest.TestCase):
 
     def test_bounds_hold_or_fall_short(self):
         found = verdicts({"serving": invented()})
-        self.assertEqual(len(found), 4 + 2 + 1)
+        self.assertEqual(len(found), 4 + 3 + 1)
         self.assertEqual(set(found.values()), {"ok"})
         slow = invented()
         for record in slow:
@@ -125,7 +128,8 @@ class ServingTest(unittest.TestCase):
         for program in RATES:
             self.assertGreaterEqual(text.count(f"| {program} |"), 4)
         self.assertIn("16 rows a request, 32 connections", text)
-        self.assertIn("| binary / JSON tensors | 3.00", text)
+        self.assertIn("| the server on one core, the generator on another |", text)
+        self.assertEqual(text.count("| binary / JSON tensors | 3.00"), 2)
         self.assertIn("| 60 | 1,000 | 0 |", text)
         self.assertIn("60.0 minutes at 800 requests a second", text)
         self.assertIn("flat", text)
@@ -158,6 +162,16 @@ class ServingTest(unittest.TestCase):
             with serving_suite.Server("x", failing, 1, log) as s:
                 with self.assertRaisesRegex(RuntimeError, "x: OSError: no"):
                     s.wait_until(lambda: False)
+
+    def test_a_process_is_kept_on_some_processors_for_a_while(self):
+        command = [sys.executable, "-c", "import time; time.sleep(3600)"]
+        with tempfile.TemporaryDirectory() as folder:
+            with serving_suite.Server("sleeps", command, 1, f"{folder}/log") as server:
+                before = os.sched_getaffinity(server.process.pid)
+                one = {min(before)}
+                with serving_suite.kept_on(server.process.pid, one):
+                    self.assertEqual(os.sched_getaffinity(server.process.pid), one)
+                self.assertEqual(os.sched_getaffinity(server.process.pid), before)
 
     def test_ports_are_free_and_tell_whether_somebody_listens(self):
         port = serving_suite.free_port()
