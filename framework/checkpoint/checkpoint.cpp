@@ -1,6 +1,7 @@
 #include <levin/framework/checkpoint/checkpoint.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -202,13 +203,14 @@ StateDict parse(const std::shared_ptr<std::string>& text, const std::string& pat
 /// What a file is that begins with `start`, at least 8 bytes of it; "" if that isn't known.
 std::string_view other_kind(std::string_view start) {
   using Known = std::pair<std::string_view, std::string_view>;
-  for (const auto& [magic, kind] :
-       {Known{"\x93NUMPY", "an array of NumPy"}, Known{"\x1f\x8b", "a gzip file"},
-        Known{"\x89PNG", "a picture"}, Known{"\xff\xd8\xff", "a picture"}, Known{"%PDF", "a PDF"},
-        Known{"\x7f"
-              "ELF",
-              "a program or a library"},
-        Known{"SQLite format 3", "a database of SQLite"}}) {
+  constexpr std::array kOthers = {Known{"\x93NUMPY", "an array of NumPy"},
+                                  Known{"\x1f\x8b", "a gzip file"},
+                                  Known{"\x89PNG", "a picture"},
+                                  Known{"\xff\xd8\xff", "a picture"},
+                                  Known{"%PDF", "a PDF"},
+                                  Known{"\177ELF", "a program or a library"},
+                                  Known{"SQLite format 3", "a database of SQLite"}};
+  for (const auto& [magic, kind] : kOthers) {
     if (start.starts_with(magic)) return kind;
   }
   constexpr unsigned char kLargestOfUtf8 = 0xf4;
@@ -216,7 +218,7 @@ std::string_view other_kind(std::string_view start) {
     const auto byte = static_cast<unsigned char>(c);
     return (byte >= ' ' && byte <= kLargestOfUtf8) || c == '\n' || c == '\r' || c == '\t';
   });
-  return is_text ? "a text" : "";
+  return is_text ? "text" : "";
 }
 
 /// Throws CheckpointError if what exists at `path` can't be a checkpoint, such as a device, or a

@@ -16,8 +16,9 @@ namespace levin {
 /// the system favours threads that have slept.
 ///
 ///     AwakeWaits<> waits;
-///     while (goes_on) waits.wait(true, [&] { return handle_if_any(); }, [&] { sleep_and_handle();
-///     });
+///     const auto poll = [&] { return handle_what_is_there(); };
+///     const auto sleep = [&] { sleep_until_something_comes_and_handle_it(); };
+///     while (goes_on) waits.wait(/*may_stay_awake=*/true, poll, sleep);
 ///
 /// One thread uses an object. `Clock` is another clock only in tests.
 template <class Clock = std::chrono::steady_clock>

@@ -304,9 +304,9 @@ TEST_F(CheckpointFile, what_is_another_kind_of_file_is_called_that) {
     write(path, bytes);
     return message_of<CheckpointError>([&] { load_checkpoint(path); });
   };
-  EXPECT_TRUE(
-      says(refusal("model:\n  class_path: MLP\n"), {path.string(), "a text, not a checkpoint"}));
-  EXPECT_TRUE(says(refusal("a,b\r\n1,2\r\nä,4\r\n"), {"a text, not a checkpoint"}));
+  EXPECT_TRUE(says(refusal("model:\n  class_path: MLP\n"),
+                   {path.string(), "it is text, not a checkpoint"}));
+  EXPECT_TRUE(says(refusal("a,b\r\n1,2\r\nä,4\r\n"), {"it is text, not a checkpoint"}));
   EXPECT_TRUE(says(refusal("\x93NUMPY" + std::string(40, '\1')), {"an array of NumPy"}));
   EXPECT_TRUE(says(refusal("\x1f\x8b" + std::string(40, '\2')), {"a gzip file", "checkpoints/"}));
   EXPECT_TRUE(says(refusal(std::string(40, '\xff')), {"isn't a whole checkpoint", "header"}));
