@@ -9,6 +9,7 @@
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/unsigned_nan.h>
 #include <levin/framework/run/step.h>
 
 namespace levin {
@@ -56,7 +57,7 @@ bool SpikeDetection::is_spike(double loss, int64_t batch) const {
 void SpikeDetection::on_train_batch_end(const torch::Tensor& loss, const Batch& batch, Step& step) {
   bool found = false;
   if (loss.defined()) {
-    const double value = loss.item<double>();
+    const double value = unsigned_nan(loss.item<double>());
     found = is_spike(value, step.batch_index());
     if (found) {
       keep(value, batch, step);
@@ -68,11 +69,11 @@ void SpikeDetection::on_train_batch_end(const torch::Tensor& loss, const Batch& 
   if (options_.action != "stop") return;
   Run& run = step.run();
   if (!run.ranks().any_after_step("SpikeDetection", found)) return;
-  run.stop(found
-               ? fmt::format("spike detection: the loss of batch {} in epoch {} is {:.6g}, but the "
-                             "mean of the batches before it is {:.6g}",
-                             step.batch_index(), step.epoch(), loss.item<double>(), mean())
-               : "spike detection: the loss of another rank has a spike");
+  run.stop(found ? fmt::format(
+                       "spike detection: the loss of batch {} in epoch {} is {:.6g}, but the "
+                       "mean of the batches before it is {:.6g}",
+                       step.batch_index(), step.epoch(), unsigned_nan(loss.item<double>()), mean())
+                 : "spike detection: the loss of another rank has a spike");
 }
 
 void SpikeDetection::keep(double loss, const Batch& batch, Step& step) {

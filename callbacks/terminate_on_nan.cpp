@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <levin/framework/core/unsigned_nan.h>
 #include <levin/framework/optimizers/optimizer.h>
 #include <levin/framework/run/step.h>
 
@@ -89,7 +90,7 @@ void TerminateOnNaN::find(std::string_view subject, std::string_view verdict, co
 
 void TerminateOnNaN::on_before_backward(const torch::Tensor& loss, Step& step) {
   const double value = loss.detach().item<double>();
-  if (!std::isfinite(value)) find("the loss", fmt::format("is {}", value), step);
+  if (!std::isfinite(value)) find("the loss", fmt::format("is {}", unsigned_nan(value)), step);
 }
 
 void TerminateOnNaN::on_before_optimizer_step(Optimizer& optimizer, Step& step) {

@@ -14,6 +14,7 @@
 #include <levin/framework/core/csv_cell.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/unsigned_nan.h>
 
 namespace levin {
 namespace {
@@ -73,7 +74,9 @@ template <class T>
 void append_numbers(const CsvColumns& columns, int64_t row, std::string& line) {
   const int64_t count = columns.values.size(1);
   const T* values = columns.values.const_data_ptr<T>() + row * count;
-  for (int64_t i = 0; i < count; ++i) fmt::format_to(std::back_inserter(line), "{},", values[i]);
+  for (int64_t i = 0; i < count; ++i) {
+    fmt::format_to(std::back_inserter(line), "{},", unsigned_nan(values[i]));
+  }
 }
 
 void append_row(const CsvColumns& columns, int64_t row, std::string& line) {

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/unsigned_nan.h>
 #include <levin/framework/logged/reduce.h>
 
 namespace levin {
@@ -17,7 +18,7 @@ namespace {
 constexpr const char* kReduceNames[] = {"mean", "sum", "min", "max"};
 
 double finished(Reduce reduce, double sofar, double weight) {
-  return reduce == Reduce::mean ? sofar / weight : sofar;
+  return unsigned_nan(reduce == Reduce::mean ? sofar / weight : sofar);
 }
 
 void require_scalar(std::string_view name, const torch::Tensor& value) {

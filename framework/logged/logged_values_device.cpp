@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/unsigned_nan.h>
 #include <levin/framework/kernels/cuda/kernels.h>
 #include <levin/framework/logged/reduce.h>
 #include <levin/framework/tensor/device_graph.h>
@@ -227,7 +228,7 @@ MetricMap StepReading::finish() const {
   for (const auto& value : values_) {
     const double sum =
         value.place < 0 ? value.on_host : copies_.const_data_ptr<double>()[value.place];
-    result[value.key] = value.is_mean ? sum / value.weight : sum;
+    result[value.key] = unsigned_nan(value.is_mean ? sum / value.weight : sum);
   }
   return result;
 }

@@ -7,6 +7,8 @@
 #include <ATen/core/Tensor.h>
 #include <fmt/format.h>
 
+#include <levin/framework/core/unsigned_nan.h>
+
 namespace levin {
 namespace {
 
@@ -33,7 +35,7 @@ void LossWatch::look(const torch::Tensor& loss, bool may_wait) {
       "the training loss explodes: it is {:.6g} after step {}{}. Lower the learning rate{}, clip "
       "the gradients (gradient_clip_val), or scale the input to values of about 1; "
       "detect_anomaly = true finds the operation that made a NaN",
-      value, run_.global_step(),
+      unsigned_nan(value), run_.global_step(),
       first_ ? fmt::format(", and was {:.6g} when this fit began", *first_) : std::string(), rate));
 }
 
