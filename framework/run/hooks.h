@@ -129,8 +129,8 @@ class Hooks {
   virtual void on_save_checkpoint(StateDict& /*checkpoint*/, Run& /*run*/) {}
   /// Fires before anything is taken from `checkpoint`. Called on every rank.
   virtual void on_load_checkpoint(const StateDict& /*checkpoint*/, Run& /*run*/) {}
-  /// Fires after `error` has ended the run; it is thrown again afterwards. Run::save asks for a
-  /// checkpoint of what there is. If this hook throws, too, the message is printed to stderr.
+  /// Fires before `error`, that of the rank that failed first, is thrown out of the run. Run::save
+  /// asks for a checkpoint of what there is. If this hook throws, too, the message goes to stderr.
   virtual void on_exception(const std::exception& /*error*/, Run& /*run*/) {}
 };
 

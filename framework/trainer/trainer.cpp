@@ -148,12 +148,22 @@ auto Trainer::Implementation::guarded(DataModule& data, Stage stage, Work work) 
   } catch (std::exception& error) {
     add_place(error, run);
     const std::string cause = strategy_ ? strategy_->fail(error) : std::string();
-    clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, data, run);
-    if (profiler) profiler->end_run(/*failed=*/true);
-    if (!cause.empty())
+    if (cause.empty()) {
+      clear_up(error, data);
+      throw;
+    }
+    try {
       throw DistributedError(fmt::format("rank {}: {}", run.ranks().rank(), cause));
-    throw;
+    } catch (const DistributedError& named) {  // so that hooks and loggers learn of the cause, too
+      clear_up(named, data);
+      throw;
+    }
   }
+}
+
+void Trainer::Implementation::clear_up(const std::exception& error, DataModule& data) {
+  clear_up_after(error, hooks_ ? &*hooks_ : nullptr, fit_loop_.get(), loggers, data, run);
+  if (profiler) profiler->end_run(/*failed=*/true);
 }
 
 void Trainer::Implementation::start_loggers(Module& module, DataModule& data) {

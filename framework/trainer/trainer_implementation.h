@@ -67,6 +67,7 @@ class Trainer::Implementation {
   LoopParts parts(Module& module, DataModule& data);
   template <class Work>
   auto guarded(DataModule& data, Stage stage, Work work);
+  void clear_up(const std::exception& error, DataModule& data);
 
   std::unique_ptr<Strategy> strategy_;
   JobRestarts restarts_{run};

@@ -18,7 +18,21 @@ class Failure : public RanksTest {
     value["fail"] = how;
     value["fail_rank"] = 1;
     value["fail_step"] = 4;
+    value["keep_exception"] = true;
     return value;
+  }
+
+  /// The message with which the hooks of a rank were called, on_exception.
+  static std::string told(const Run& ended, int64_t rank) {
+    return read_file(ended.folder / ("exception-" + std::to_string(rank)));
+  }
+
+  /// Rank 0 was told what fit then threw: which rank failed, not that a connection broke.
+  static void expect_told_what_was_thrown(const Run& ended) {
+    EXPECT_FALSE(told(ended, 0).empty());
+    EXPECT_NE(ended.err.find(told(ended, 0)), std::string::npos)
+        << told(ended, 0) << "\n  isn't what was thrown:\n"
+        << ended.err;
   }
 };
 
@@ -27,12 +41,15 @@ TEST_F(Failure, an_exception_brings_all_ranks_down_with_the_first_ones_message) 
   const auto ended = run(settings("run", failing("throw")));
   EXPECT_EQ(ended.status, 1);
   EXPECT_EQ(last_line(ended.err), "rank 1 failed: the model broke") << ended.err;
+  EXPECT_EQ(told(ended, 1), "the model broke");
+  expect_told_what_was_thrown(ended);
 }
 
 TEST_F(Failure, a_killed_rank_brings_all_down) {
   const auto ended = run(settings("run", failing("kill")));
   EXPECT_EQ(ended.status, 128 + SIGKILL);
   EXPECT_EQ(last_line(ended.err), "rank 1 failed: killed by signal 9 (Killed)") << ended.err;
+  expect_told_what_was_thrown(ended);
 }
 
 TEST_F(Failure, a_crash_brings_all_down) {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <string>
@@ -179,6 +180,12 @@ class Net : public levin::Module {
                              .bias = direct_->bias,
                              .l1_strength = settings_.real("l1_strength", 0.0),
                              .l2_strength = settings_.real("l2_strength", 1e-3)};
+  }
+
+  void on_exception(const std::exception& error, levin::Run& run) override {
+    if (!settings_.flag("keep_exception")) return;
+    std::ofstream(settings_.text("out") + "/exception-" + std::to_string(run.ranks().rank()))
+        << error.what();
   }
 
  private:
