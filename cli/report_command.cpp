@@ -91,8 +91,9 @@ void draw_pictures(RunReport& report, const std::string& csv) {
 void read_metrics_of_run(RunReport& report, const fs::path& file) {
   const std::string csv = files::read_text(file);
   for (const auto& name : metric_names(csv)) {
-    report.metrics.push_back(
-        {.name = name, .points = read_curve(csv, name), .lower_is_better = lower_is_better(name)});
+    report.metrics.push_back({.name = name,
+                              .points = read_whole_curve(csv, name),
+                              .lower_is_better = lower_is_better(name)});
   }
   if (!report.metrics.empty()) draw_pictures(report, csv);
 }

@@ -47,8 +47,10 @@ size_t column_of(const std::vector<std::string_view>& header, std::string_view n
   return static_cast<size_t>(found - header.begin());
 }
 
-/// Returns the last value of `metric` for each number in the column `along`.
-Curve curve_along(std::string_view csv, std::string_view metric, std::string_view along) {
+/// Returns the last value of `metric` for each number in the column `along`, among finite ones only
+/// or among all.
+Curve curve_along(std::string_view csv, std::string_view metric, std::string_view along,
+                  bool only_finite = true) {
   const auto lines = csv_lines(csv);
   if (lines.empty()) throw DataError::empty("metrics.csv", kNoMetricsHint);
   const auto header = split_csv(lines.front(), ',');
@@ -64,7 +66,8 @@ Curve curve_along(std::string_view csv, std::string_view metric, std::string_vie
     }
     const double value = number_of_cell(cells[column], i + 1, metric);
     const double place = number_of_cell(cells[along_column], i + 1, along);
-    if (!std::isfinite(value) || !std::isfinite(place)) continue;
+    const bool counts = only_finite ? std::isfinite(value) : !cells[column].empty();
+    if (!counts || !std::isfinite(place)) continue;
     if (!curve.empty() && curve.back().first == place) curve.pop_back();
     curve.emplace_back(place, value);
   }
@@ -85,6 +88,10 @@ std::vector<std::string> metric_names(std::string_view csv) {
 
 Curve read_curve(std::string_view csv, std::string_view metric) {
   return curve_along(csv, metric, "epoch");
+}
+
+Curve read_whole_curve(std::string_view csv, std::string_view metric) {
+  return curve_along(csv, metric, "epoch", /*only_finite=*/false);
 }
 
 Curve read_step_curve(std::string_view csv, std::string_view metric) {

@@ -14,7 +14,9 @@ using Curve = std::vector<std::pair<double, double>>;
 /// and infinities are left out. Throws ConfigError if there is no such column, naming the nearest
 /// one, and DataError for a broken file.
 Curve read_curve(std::string_view csv, std::string_view metric);
-/// The same for each step.
+/// The same with NaN and infinities; only empty cells are left out.
+Curve read_whole_curve(std::string_view csv, std::string_view metric);
+/// As read_curve, for each step.
 Curve read_step_curve(std::string_view csv, std::string_view metric);
 
 /// Returns the names of the metrics in a metrics.csv: its columns except epoch and step.

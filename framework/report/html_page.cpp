@@ -9,11 +9,14 @@
 namespace levin::html {
 namespace {
 
+/// A cell with a longer word, such as a checksum, breaks it if the window is narrow.
+constexpr size_t kLongWord = 24;
+
 constexpr std::string_view kPageRules = R"(<style>
 :root { color-scheme: light dark; --text: #222222; --faint: #5f6368; --page: #ffffff;
-  --line: #e3e6e9; --box: #f5f7f9; --link: #0060a0; }
+  --line: #e3e6e9; --box: #f5f7f9; --link: #0060a0; --bad: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --text: #e8eaed; --faint: #a5abb2; --page: #16181b;
-  --line: #2d3136; --box: #1f2226; --link: #7cc4f5; } }
+  --line: #2d3136; --box: #1f2226; --link: #7cc4f5; --bad: #f5958d; } }
 body { font: 15px/1.5 system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif;
   max-width: 960px; margin: 24px auto; padding: 0 16px; color: var(--text);
   background: var(--page); overflow-wrap: anywhere; }
@@ -23,7 +26,7 @@ a { color: var(--link); } code { font-family: ui-monospace, Menlo, Consolas, mon
   font-size: 0.93em; }
 .scroll { overflow-x: auto; } .scroll:focus-visible, summary:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px; }
-.scroll svg { max-width: 100%; height: auto; }
+.scroll svg { max-width: 100%; height: auto; } .scroll + .scroll { margin-top: 16px; }
 table { border-collapse: collapse; font-size: 13px; }
 caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%);
   white-space: nowrap; }
@@ -32,11 +35,23 @@ th, td { border-bottom: 1px solid var(--line); padding: 4px 12px 4px 0; text-ali
 thead th, .number { white-space: nowrap; } tbody th { font-weight: normal; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
 summary { cursor: pointer; margin: 8px 0; }
+@media (max-width: 600px) { tbody th { min-width: 6em; }
+  .long { overflow-wrap: anywhere; min-width: 11em; } }
 @media print { body { max-width: none; margin: 0; } .scroll { overflow: visible; }
   h2, h3 { break-after: avoid; } tr, svg { break-inside: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; } }
 </style>
 )";
+
+bool has_long_word(std::string_view text) {
+  while (text.size() > kLongWord) {
+    const size_t end = text.find(' ');
+    if (std::min(end, text.size()) > kLongWord) return true;
+    if (end == std::string_view::npos) return false;
+    text.remove_prefix(end + 1);
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -76,9 +91,11 @@ std::string table(const Table& table) {
     out += "<tr>";
     for (size_t i = 0; i < row.size(); ++i) {
       const bool is_name = i == 0 && table.has_row_names;
+      const char* kind = is_number(i)            ? " class=\"number\""
+                         : has_long_word(row[i]) ? " class=\"long\""
+                                                 : "";
       out += fmt::format("<{0}{1}{2}>{3}</{0}>", is_name ? "th" : "td",
-                         is_name ? " scope=\"row\"" : "", is_number(i) ? " class=\"number\"" : "",
-                         svg::escaped(row[i]));
+                         is_name ? " scope=\"row\"" : "", kind, svg::escaped(row[i]));
     }
     out += "</tr>\n";
   }
@@ -87,7 +104,7 @@ std::string table(const Table& table) {
 
 std::string scroll_box(std::string_view label, std::string_view html) {
   return fmt::format(
-      "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\">\n{}</div>\n",
+      "<div class=\"scroll\" role=\"group\" aria-label=\"{}\" tabindex=\"0\">\n{}</div>\n",
       svg::escaped(label), html);
 }
 

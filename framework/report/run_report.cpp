@@ -1,6 +1,7 @@
 #include <levin/framework/report/run_report.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include <levin/framework/report/html_page.h>
 #include <levin/framework/report/record_parts.h>
 #include <levin/framework/report/report_text.h>
+#include <levin/framework/report/status_parts.h>
 
 namespace levin::report_parts {
 namespace {
@@ -23,6 +25,8 @@ constexpr size_t kMostPictureBytes = size_t{1} << 20;  // of all of them togethe
 constexpr std::string_view kReportRules = R"(<style>
 .status { display: inline-block; border: 1px solid var(--line); border-radius: 10px;
   padding: 0 10px; background: var(--box); }
+.status.failed { color: var(--bad); border-color: var(--bad); }
+.problem { border-left: 4px solid var(--bad); background: var(--box); padding: 8px 12px; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 10px;
   margin: 16px 0; padding: 0; }
 .cards div { background: var(--box); border-radius: 8px; padding: 8px 12px; min-width: 0; }
@@ -30,47 +34,22 @@ constexpr std::string_view kReportRules = R"(<style>
 .cards dd small { display: block; font-size: 13px; color: var(--faint); }
 .changed { font-weight: 600; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr));
-  gap: 12px; }
+  gap: 12px; } .pictures .scroll { margin: 0; }
 </style>
 )";
 
-std::string status_sentence(const Value& fit) {
-  const std::string status = shown(fit, "status");
-  if (status == "running") {
-    return "The fit is running, or its process ended without saying how.";
-  }
-  std::string text = status == "failed"        ? "The fit failed"
-                     : status == "interrupted" ? "The fit was interrupted"
-                     : status == "done"        ? "The fit is done"
-                                               : status;
-  const auto epochs = whole_number_of(member(fit, "epochs"));
-  const auto steps = whole_number_of(member(fit, "global_step"));
-  if (epochs && steps) {
-    text += fmt::format(" after {} and {}", counted(*epochs, "epoch"), counted(*steps, "step"));
-  }
-  const std::string time = duration_shown(fit);
-  if (!time.empty()) text += ", in " + time;
-  const std::string reason = shown(fit, "stop_reason");
-  return text + (reason.empty() ? "." : ": " + reason + ".");
-}
-
 // --- the parts of the page, each empty if nothing is known ---------------------------------------
 
-std::string card(std::string_view name, std::string_view value, std::string_view more = {}) {
+/// A value with its name, and lines of remarks below it.
+std::string card(std::string_view name, std::string_view value,
+                 std::initializer_list<std::string> remarks = {}) {
   if (value.empty()) return {};
   std::string small;
-  if (!more.empty()) small = fmt::format("<small>{}</small>", svg::escaped(more));
+  for (const auto& each : remarks) {
+    if (!each.empty()) small += fmt::format("<small>{}</small>", svg::escaped(each));
+  }
   return fmt::format("<div><dt>{}</dt><dd>{}{}</dd></div>\n", svg::escaped(name),
                      svg::escaped(value), small);
-}
-
-using Point = std::pair<double, double>;
-
-Point best_point(const MetricSeries& series) {
-  const auto by_value = [](const Point& a, const Point& b) { return a.second < b.second; };
-  const auto [low, high] =
-      std::minmax_element(series.points.begin(), series.points.end(), by_value);
-  return series.lower_is_better ? *low : *high;
 }
 
 std::string result_cards(const RunReport& report) {
@@ -79,11 +58,15 @@ std::string result_cards(const RunReport& report) {
     const auto found = std::find_if(report.metrics.begin(), report.metrics.end(),
                                     [&](const MetricSeries& each) { return each.name == name; });
     if (found == report.metrics.end() || found->points.empty()) continue;
-    const Point best = best_point(*found);
-    out +=
-        card(fmt::format("{} {}", found->lower_is_better ? "lowest" : "highest", name),
-             fmt::format("{:.4g}", best.second),
-             fmt::format("epoch {:g}; at the end {:.4g}", best.first, found->points.back().second));
+    const auto best = best_point(*found);
+    if (!best) {
+      out += card(name, fmt::format("{:.4g}", found->points.back().second), {"never finite"});
+      continue;
+    }
+    out += card(fmt::format("{} {}", found->lower_is_better ? "lowest" : "highest", name),
+                fmt::format("{:.4g}", best->second),
+                {fmt::format("in epoch {:g}", best->first),
+                 fmt::format("at the end {:.4g}", found->points.back().second)});
   }
   return out;
 }
@@ -105,27 +88,23 @@ std::string identity_cards(const Value& fit) {
   const Value& model = member(fit, "model");
   if (member(model, "parameters").is_int()) {
     out += card("model", shown(model, "class"),
-                count_shown(member(model, "parameters")) + " parameters");
+                {count_shown(member(model, "parameters")) + " parameters"});
   }
   out += card("data (SHA-256)", short_checksums(fit));
   out += card("seed", shown(fit, "seed"));
   const Value& levin = member(fit, "levin");
   const std::string commit = shown(levin, "commit");
   out += card("Levin", shown(levin, "version"),
-              commit.empty() ? "built from an unknown commit" : "commit " + commit.substr(0, 12));
+              {commit.empty() ? "built from an unknown commit" : "commit " + commit.substr(0, 12)});
   return out +
          card("commit of the folder", shown(member(fit, "git"), "commit").substr(0, 12),
-              member(member(fit, "git"), "changed") == Value(true) ? "with changes since" : "");
+              {member(member(fit, "git"), "changed") == Value(true) ? "with changes since" : ""});
 }
 
 std::string result_part(const RunReport& report, const Value& fit) {
   std::string out;
-  if (!fit.is_null()) {
-    out += fmt::format("<p><span class=\"status\">{}</span> {}</p>\n",
-                       svg::escaped(shown(fit, "status")), svg::escaped(status_sentence(fit)));
-    const std::string error = shown(fit, "error");
-    if (!error.empty()) out += html::paragraph("The error: " + error);
-  }
+  if (!fit.is_null()) out += status_part(report, fit);
+  out += not_finite_part(report);
   const std::string cards = result_cards(report) + identity_cards(fit);
   return cards.empty() ? out : out + "<dl class=\"cards\">\n" + cards + "</dl>\n";
 }
@@ -155,9 +134,10 @@ std::string metrics_part(const RunReport& report) {
       table.rows.push_back({cut(series.name), "", "", "", ""});
       continue;
     }
-    const Point best = best_point(series);
+    const auto best = best_point(series);
     table.rows.push_back({cut(series.name), fmt::format("{:.6g}", series.points.back().second),
-                          fmt::format("{:.6g}", best.second), fmt::format("{:g}", best.first),
+                          best ? fmt::format("{:.6g}", best->second) : "none",
+                          best ? fmt::format("{:g}", best->first) : std::string(),
                           series.lower_is_better ? "lowest" : "highest"});
   }
   return out + html::table(table) + left_out(report.metrics.size(), "metric");

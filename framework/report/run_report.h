@@ -12,7 +12,7 @@ namespace levin {
 /// The values that a metric had in a run.
 struct MetricSeries {
   std::string name{};
-  /// (epoch, value), in the order of the epochs, which count from 0.
+  /// (epoch, value), in the order of the epochs, which count from 0. Values may be NaN or infinite.
   std::vector<std::pair<double, double>> points{};
   bool lower_is_better = false;
 };

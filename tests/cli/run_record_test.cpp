@@ -298,7 +298,16 @@ TEST_F(RunRecord, of_a_fit_that_fails_has_the_error) {
   const Value fit = fits().back();
   EXPECT_EQ(fit.at("status"), Value("failed"));
   EXPECT_TRUE(has(fit.at("error").as_string(), "did you mean 'val_loss'?"));
-  EXPECT_TRUE(has(report(), "The error: "));
+  EXPECT_TRUE(has(report(), "<strong>The error:</strong> "));
+}
+
+TEST_F(RunRecord, of_a_fit_whose_loss_became_nan_and_its_report_say_so) {
+  const Outcome outcome = run(fit_with({"--model.optimizer=SGD", "--model.learning_rate=1e38"}));
+  ASSERT_EQ(outcome.status, 0) << outcome.err;
+  EXPECT_TRUE(has(report(), "Values that aren't finite:")) << report();
+  EXPECT_TRUE(has(report(), "val_loss is nan (since epoch 0)")) << report();
+  EXPECT_TRUE(has(outcome.err, "val_loss    nan")) << outcome.err;
+  EXPECT_FALSE(has(outcome.err, "-nan")) << outcome.err;
 }
 
 TEST_F(RunRecord, is_there_without_a_report_if_the_switch_is_off) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include <levin/framework/core/error.h>
 #include <levin/framework/plots/text_chart.h>
 
@@ -24,6 +26,14 @@ TEST(MetricsCsv, a_curve_is_the_last_value_of_each_epoch) {
   EXPECT_EQ(read_curve(kMetrics, "train_loss"), (Curve{{0, 0.7}, {1, 0.6}}));
   EXPECT_EQ(read_curve(kMetrics, "val_acc"), (Curve{{0, 0.5}, {1, 0.75}, {2, 1.0}}));
   EXPECT_EQ(metric_names(kMetrics), (std::vector<std::string>{"train_loss", "val_acc"}));
+}
+
+TEST(MetricsCsv, a_whole_curve_has_nan_too_but_no_empty_cells) {
+  const Curve curve = read_whole_curve(kMetrics, "train_loss");
+  ASSERT_EQ(curve.size(), 3U);
+  EXPECT_EQ(curve[1], (Curve::value_type{1, 0.6}));
+  EXPECT_TRUE(std::isnan(curve[2].second));
+  EXPECT_EQ(read_whole_curve(kMetrics, "val_acc"), read_curve(kMetrics, "val_acc"));
 }
 
 TEST(MetricsCsv, a_chart_shows_every_epoch) {  // row 30

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 #include <regex>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <levin/framework/report/html_page.h>
 
@@ -64,7 +67,7 @@ TEST(RunReportPage, says_which_commit_configuration_seed_and_data_made_the_run) 
   const std::string text = text_of(report_page(report_of(Value::from_json(kFit))));
   for (const char* part :
        {"Run version_3: MLP",
-        "The fit is done after 3 epochs and 135 steps, in 0:01:31 h: max_epochs.",
+        "The fit is done after 3 epochs and 135 steps, in 0:01:31 h: max_epochs was reached.",
         "commit of the folder fedcba9876543210fedcba9876543210fedcba98, with changes since",
         "commit of Levin 0123456789abcdef0123456789abcdef01234567 ",
         "seed 7",
@@ -148,6 +151,72 @@ TEST(RunReportPage, of_a_failed_fit_has_its_error_and_of_a_resumed_one_the_earli
   EXPECT_FALSE(has(text, "The error")) << "it is that of an earlier fit";
 }
 
+TEST(RunReportPage, says_how_far_a_fit_came_and_what_it_can_go_on_from) {
+  const auto text_with = [](const std::function<void(Value&, RunReport&)>& change) {
+    Value fit = Value::from_json(kFit);
+    RunReport report = report_of(fit);
+    change(fit, report);
+    report.fits = {fit};
+    return text_of(report_page(report));
+  };
+  const auto failing_at = [&](int64_t epochs, int64_t step) {
+    return text_with([&](Value& fit, RunReport& report) {
+      fit["status"] = "failed";
+      fit["epochs"] = epochs;
+      fit["global_step"] = step;
+      report.checkpoints.clear();
+    });
+  };
+  for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
+           {failing_at(0, 0),
+            "The fit failed before its first step, in 0:01:31 h. It has left no "},
+           {failing_at(0, 1), "The fit failed in its first epoch, after 1 step, in"},
+           {failing_at(12, 12345), "The fit failed after 12 epochs and 12,345 steps, in"},
+           {text_with([](Value&fit, RunReport&) {
+              fit["status"] = "interrupted";
+              fit["stop_reason"] = "interrupted";
+              fit["first_step"] = 1000;
+            }),
+            "The fit was interrupted by a signal after 3 epochs and 135 steps, in 0:01:31 h from "
+            "step 1,000 on. It can go on from checkpoints/last.ckpt."},
+           {text_with([](Value&fit, RunReport&) { fit["status"] = "running"; }),
+            "ended without saying how. Its last metrics are those of epoch 2."},
+           {text_with([](Value&fit, RunReport&) { fit["stop_reason"] = "early stopping: x"; }),
+            "The fit ended after 3 epochs and 135 steps, in 0:01:31 h: early stopping: x."}}) {
+    EXPECT_TRUE(has(text, part)) << part << "\n  is missing in\n" << text;
+  }
+}
+
+TEST(RunReportPage, has_the_whole_error_with_its_lines) {
+  Value fit = Value::from_json(kFit);
+  fit["status"] = "failed";
+  fit["error"] = std::string(500, 'x') + "\nset in_features = 64";
+  const std::string page = report_page(report_of(fit));
+  EXPECT_TRUE(has(page, std::string(500, 'x') + "<br>\nset in_features = 64</p>"));
+  EXPECT_TRUE(has(page, "<span class=\"status failed\">"));
+}
+
+TEST(RunReportPage, names_the_metrics_that_are_not_finite_at_the_end) {
+  const double nan = std::nan("");
+  RunReport report = report_of(Value::from_json(kFit));
+  EXPECT_FALSE(has(report_page(report), "aren't finite"));
+  report.metrics = {
+      {.name = "val_loss",
+       .points = {{0, 0.5}, {1, 0.25}, {2, nan}, {3, nan}},
+       .lower_is_better = 1},
+      {.name = "train_loss", .points = {{0, nan}, {1, -INFINITY}}, .lower_is_better = true},
+      {.name = "val_acc", .points = {{0, nan}, {1, 0.5}, {2, 0.75}, {3, 0.75}}}};
+  const std::string text = text_of(report_page(report));
+  EXPECT_TRUE(has(text,
+                  "Values that aren't finite: val_loss is nan (since epoch 2), train_loss is -inf "
+                  "(since epoch 0) "))
+      << text;
+  EXPECT_TRUE(has(text, "lowest val_loss 0.25 in epoch 1 at the end nan")) << text;
+  EXPECT_TRUE(has(text, "train_loss -inf never finite")) << text;
+  EXPECT_TRUE(has(text, "val_loss nan 0.25 1 lowest train_loss -inf none lowest")) << text;
+  EXPECT_TRUE(has(text, "val_acc 0.75 0.75 2 highest")) << "the first of the best\n" << text;
+}
+
 TEST(RunReportPage, shows_what_there_is_of_an_incomplete_record) {
   for (const char* record : {"{}", "null", R"({"status": 3, "data": [], "model": "x", "host": 1})",
                              R"({"settings": [{}, 3, {"settings": [4]}], "command": [null]})",
@@ -199,6 +268,11 @@ TEST(HtmlPage, has_one_heading_and_tables_with_headers_and_captions) {
   EXPECT_TRUE(has(page, "<th scope=\"col\">x</th><th scope=\"col\" class=\"number\">y</th>"));
   EXPECT_TRUE(has(page, "<th scope=\"row\">1</th><td class=\"number\">&lt;2&gt;</td>"));
   EXPECT_TRUE(page.ends_with("</html>\n"));
+  const std::string sum(64, 'a');
+  const std::string cells =
+      html::table({.header = {"x", "y"}, .rows = {{"a long line of words", "b " + sum}}});
+  EXPECT_TRUE(has(cells, "<th scope=\"row\">a long line of words</th>"));
+  EXPECT_TRUE(has(cells, "<td class=\"long\">b " + sum)) << "a checksum breaks in a narrow window";
 }
 
 }  // namespace levin::run_report_test
