@@ -22,7 +22,7 @@ constexpr double kSquareHeight = 440.0;  // the same of a unit square
 constexpr double kLegendLeft = 28.0;
 constexpr double kLegendRow = 26.0;
 constexpr double kLegendSample = 44.0;
-constexpr double kLetterWidth = 10.5;  // of text that has grown
+constexpr double kLetterWidth = 11.5;  // of text that has grown
 constexpr size_t kMostPoints = 2000;
 constexpr size_t kMostMarks = 12;
 constexpr size_t kMarkEachPoint = 30;
@@ -170,7 +170,7 @@ std::string draw_lines(std::string_view title, const std::vector<LinePlot>& plot
   double top = 56.0;
   std::string body = draw_title(title) + draw_legend(legend_of(plots), top);
   for (const auto& plot : plots) {
-    PlotFrame frame{.left = kLineLeft, .right = kLineRight, .top = top + 28.0};
+    PlotFrame frame{.left = kLineLeft, .right = kLineRight, .top = top + 32.0};
     frame.bottom = frame.top + (plot.is_unit_square ? kSquareHeight : kLineHeight);
     body += draw_plot(plot, frame);
     top = frame.bottom + 58.0;

@@ -12,7 +12,7 @@ std::string draw_vertical_axis(const PlotFrame& frame, const PlotScale& scale,
     out += svg::text(frame.left - 8.0, frame.y(place) + 4.5, mark, "end", "faint", 12);
   }
   out += svg::line(frame.left, frame.top, frame.left, frame.bottom, "axis");
-  return out + svg::text(frame.left - 50.0, frame.top - 12.0, label, "start");
+  return out + svg::text(frame.left - 50.0, frame.top - 16.0, label, "start");
 }
 
 std::string draw_horizontal_axis(const PlotFrame& frame, const PlotScale& scale,

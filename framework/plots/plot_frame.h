@@ -9,7 +9,7 @@ namespace levin {
 
 /// The part of a drawing within its axes, in pixels.
 struct PlotFrame {
-  double left = 78.0, right = 830.0, top = 60.0, bottom = 360.0;
+  double left = 78.0, right = 830.0, top = 68.0, bottom = 360.0;
 
   double x(double place) const { return left + place * (right - left); }
   double y(double place) const { return bottom - place * (bottom - top); }

@@ -93,10 +93,15 @@ TEST(StudyPage, needs_nothing_else_and_says_what_was_found) {
   const Study study = some_study();
   const std::string page = study_page(study);
   EXPECT_EQ(count_of(page, "<svg "), 4U);
-  EXPECT_EQ(count_of(page, "<style>"), 2U) << "the plots have the page's rules";
+  EXPECT_EQ(count_of(page, "<style>"), 3U) << "the plots have the page's rules";
   EXPECT_NE(page.find("6 trials: 4 complete, 1 pruned, 1 fail"), std::string::npos);
   for (const char* loaded : {"src=", "href=", "url(", "@import", "<script"}) {
     EXPECT_EQ(page.find(loaded), std::string::npos) << loaded;
+  }
+  for (const char* name : {"History", "Importance of the parameters", "Slices",
+                           "Parallel coordinates", "The best trials", "All trials"}) {
+    EXPECT_EQ(count_of(page, std::string("role=\"group\" aria-label=\"") + name + "\""), 1U)
+        << name;
   }
   const size_t best = page.find("Best trial");
   EXPECT_NE(page.find("<td>0.25</td>", best), std::string::npos);
