@@ -244,8 +244,8 @@ function enteredRow() {
   const wrong = numbers.findIndex((each) => !isFinite(each));
   if (wrong >= 0) throw new Error("'" + words[wrong] + "' isn't a number.");
   if (model.features > 0 && numbers.length !== model.features) {
-    throw new Error("These are " + numbers.length + " numbers; the model takes " +
-      model.features + ".");
+    const given = numbers.length === 1 ? "This is 1 number" : "These are " + numbers.length + " numbers";
+    throw new Error(given + "; the model takes " + model.features + ".");
   }
   return numbers;
 }
