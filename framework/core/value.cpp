@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -44,47 +45,120 @@ std::string float_word(double number) {
   return bits == kPlainNan ? "nan" : fmt::format("{:016x}", bits);
 }
 
-json text_to_json(const std::string& text) {
-  if (is_utf8(text)) return text;
-  std::string digits;
-  for (const char c : text) digits += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return {{kBytes, digits}};
-}
+/// Writes values as nlohmann's dump writes its own, without making a tree of these first: most of
+/// what a checkpoint of a small model costs is its JSON.
+class JsonWriter {
+ public:
+  /// Puts each member on a line of its own if `indent`, the spaces of a level, isn't 0.
+  JsonWriter(std::string& out, int indent) : out_(out), indent_(indent) {}
 
-json to_nlohmann(const Value& value);
-
-json object_to_json(const Value::Object& object) {
-  bool is_plain = object.size() != 1 || !object.begin()->first.starts_with('$');
-  for (const auto& [name, item] : object) is_plain = is_plain && is_utf8(name);
-  json plain = json::object();
-  json pairs = json::array();
-  for (const auto& [name, item] : object) {
-    if (is_plain) {
-      plain[name] = to_nlohmann(item);
+  void write(const Value& value) {
+    if (value.is_bool()) {
+      out_ += value.as_bool() ? "true" : "false";
+    } else if (value.is_int()) {
+      fmt::format_to(std::back_inserter(out_), "{}", value.as_int());
+    } else if (value.is_string()) {
+      write_text(value.as_string());
+    } else if (value.is_double()) {
+      write_number(value.as_double());
+    } else if (value.is_array()) {
+      open('[');
+      for (const auto& item : value.as_array()) {
+        begin_item();
+        write(item);
+      }
+      close(']');
+    } else if (value.is_object()) {
+      write_object(value.as_object());
     } else {
-      pairs.push_back(json::array({text_to_json(name), to_nlohmann(item)}));
+      out_ += "null";
     }
   }
-  return is_plain ? plain : json{{kPairs, pairs}};
-}
 
-json to_nlohmann(const Value& value) {
-  if (value.is_bool()) return value.as_bool();
-  if (value.is_int()) return value.as_int();
-  if (value.is_string()) return text_to_json(value.as_string());
-  if (value.is_double()) {
-    const double number = value.as_double();
-    if (std::isfinite(number)) return number;
-    return {{kFloat, float_word(number)}};
+ private:
+  void begin_line() {
+    if (indent_ > 0) out_.append(1, '\n').append(depth_ * static_cast<size_t>(indent_), ' ');
   }
-  if (value.is_array()) {
-    json array = json::array();
-    for (const auto& item : value.as_array()) array.push_back(to_nlohmann(item));
-    return array;
+  void open(char bracket) {
+    out_ += bracket;
+    ++depth_;
+    is_empty_ = true;
   }
-  if (value.is_object()) return object_to_json(value.as_object());
-  return nullptr;
-}
+  void begin_item() {
+    if (!is_empty_) out_ += ',';
+    is_empty_ = false;
+    begin_line();
+  }
+  void begin_member(const std::string& name) {
+    begin_item();
+    write_utf8(name);
+    out_ += indent_ > 0 ? ": " : ":";
+  }
+  void close(char bracket) {
+    --depth_;
+    if (!is_empty_) begin_line();
+    is_empty_ = false;
+    out_ += bracket;
+  }
+
+  void write_utf8(const std::string& text) {
+    const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+    if (std::all_of(text.begin(), text.end(), is_plain)) {
+      out_.append(1, '"').append(text).append(1, '"');
+    } else {
+      out_ += json(text).dump();
+    }
+  }
+  void write_special(const char* kind, const std::string& word) {
+    open('{');
+    begin_member(kind);
+    write_utf8(word);
+    close('}');
+  }
+  void write_text(const std::string& text) {
+    if (is_utf8(text)) return write_utf8(text);
+    std::string digits;
+    for (const char c : text) digits += fmt::format("{:02x}", static_cast<unsigned char>(c));
+    write_special(kBytes, digits);
+  }
+  void write_number(double number) {
+    if (!std::isfinite(number)) return write_special(kFloat, float_word(number));
+    out_ += json(number).dump();
+  }
+
+  void write_object(const Value::Object& object) {
+    bool is_plain = object.size() != 1 || !object.begin()->first.starts_with('$');
+    for (const auto& [name, item] : object) is_plain = is_plain && is_utf8(name);
+    if (!is_plain) return write_pairs(object);
+    open('{');
+    for (const auto& [name, item] : object) {
+      begin_member(name);
+      write(item);
+    }
+    close('}');
+  }
+  void write_pairs(const Value::Object& object) {
+    open('{');
+    begin_member(kPairs);
+    open('[');
+    for (const auto& [name, item] : object) {
+      begin_item();
+      open('[');
+      begin_item();
+      write_text(name);
+      begin_item();
+      write(item);
+      close(']');
+    }
+    close(']');
+    close('}');
+  }
+
+  std::string& out_;
+  int indent_;
+  size_t depth_ = 0;
+  bool is_empty_ = true;  // what was opened last has no item yet
+};
 
 std::optional<Value> read_float(const std::string& text) {
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
@@ -274,7 +348,9 @@ bool Value::contains(std::string_view name) const {
 }
 
 std::string Value::to_json(int indent) const {
-  return to_nlohmann(*this).dump(indent > 0 ? indent : -1);
+  std::string text;
+  JsonWriter(text, std::max(indent, 0)).write(*this);
+  return text;
 }
 
 Value Value::from_json(std::string_view text) {

@@ -1,6 +1,7 @@
 #include <levin/framework/core/value.h>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <limits>
 #include <random>
@@ -121,6 +122,20 @@ TEST(ValueJson, gives_back_objects_that_look_like_its_own_notation) {
 TEST(ValueJson, gives_back_any_tree) {
   std::mt19937_64 random(3);
   for (int i = 0; i < 2000; ++i) expect_json_round_trip(any_value(random, 4, any_bytes));
+}
+
+// Its bytes stay the same from version to version, as those of checkpoints should.
+TEST(ValueJson, is_the_text_that_nlohmanns_library_writes) {
+  std::mt19937_64 random(4);
+  for (int i = 0; i < 2000; ++i) {
+    const Value value = any_value(random, 4, any_bytes);
+    for (const int indent : {0, 1, 4}) {
+      const std::string text = value.to_json(indent);
+      ASSERT_EQ(nlohmann::json::parse(text).dump(indent > 0 ? indent : -1), text);
+    }
+  }
+  EXPECT_EQ(Value(Value::Array{}).to_json(2), "[]");
+  EXPECT_EQ(Value(Value::Array{Value::Object{}, 1}).to_json(1), "[\n {},\n 1\n]");
 }
 
 TEST(ValueJson, is_plain_json) {
