@@ -22,7 +22,8 @@ build_docs() {
 }
 
 check_docs() {
-  "$docs_tools/bin/python" -B "$root/tests/docs/check_site.py" "$root/build/site" --browser || [ $? = 77 ]
+  "$docs_tools/bin/python" -B "$root/tests/docs/check_site.py" "$root/build/site" --browser --levin "$release/bin/levin" ||
+    [ $? = 77 ]
 }
 
 if [ "${verb:-}" = docs ]; then

@@ -4,9 +4,11 @@
 - every link and picture leads to a page or a file of the site, and every anchor to an element that there is;
 - pages load nothing from elsewhere, and links to the outside are https addresses;
 - with --browser: in headless Chromium, axe-core finds nothing that keeps people from reading any page, light on a desktop and dark
-  on a phone; no page is wider than the phone; pages follow the colours of the system; and the search finds a page.
+  on a phone; no page is wider than the phone; pages follow the colours of the system; and the search finds a page;
+- with --levin PROGRAM: the same holds for the pages that the program makes: the reports of a fit whose loss became NaN and of one that
+  failed, and the page of a study.
 
-    check_site.py build/site [--browser]
+    check_site.py build/site [--browser] [--levin build/release/bin/levin]
 
 Exit status: 0 if nothing was found, 77 if the browser's part can't be run here.
 """
@@ -18,7 +20,9 @@ import importlib.util
 import os
 import queue
 import shutil
+import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
@@ -29,9 +33,11 @@ from urllib.parse import unquote, urlsplit
 # A desktop with light colours, and a phone with dark ones.
 SCREENS = {"light": 1280, "dark": 400}
 COLOURS = {"light": "default", "dark": "slate"}  # the theme's names
+# What depends on the screen and the colours. On the second screen, pages of the site but the first one are checked for these alone.
+RULES_OF_SCREENS = ["color-contrast", "link-in-text-block", "scrollable-region-focusable", "target-size"]
 # Contrast takes most of the time of axe-core, so it is measured once for each colour, size, weight and background of a page's text.
 AXE = """
-const done = arguments[arguments.length - 1];
+const [rules, done] = arguments;
 const backgrounds = new Map();
 const background = (box) => {
   if (!box) return "";
@@ -55,7 +61,7 @@ const look = () => {
     seen.add(kind);
   }
   axe.configure({rules: [{id: "color-contrast", selector: "[data-sample]"}]});
-  axe.run(document, {resultTypes: ["violations"], preload: false})
+  axe.run(document, {resultTypes: ["violations"], preload: false, ...(rules && {runOnly: rules})})
     .then(({violations}) => done(violations), (error) => done(String(error)));
 };
 requestAnimationFrame(() => requestAnimationFrame(look));
@@ -146,11 +152,11 @@ def set_screen(driver, scheme):
                                                                       {"name": "prefers-reduced-motion", "value": "reduce"}]})
 
 
-def violations(driver, axe):
-    """What axe-core finds on the page that is shown."""
+def violations(driver, axe, rules=None):
+    """What axe-core finds on the page that is shown, by all of its rules or by some."""
     driver.execute_script(f"if (!window.axe) {{ {axe} }}")
     driver.set_script_timeout(120)
-    result = driver.execute_async_script(AXE)
+    result = driver.execute_async_script(AXE, rules)
     if isinstance(result, str):
         return [result]
     found = []
@@ -160,7 +166,7 @@ def violations(driver, axe):
     return found
 
 
-def page_problems(driver, axe, name, address):
+def page_problems(driver, axe, name, address, in_site):
     """What is wrong with a page. It is loaded once, on one screen, and then shown on the other."""
     from selenium.common.exceptions import TimeoutException
     from selenium.webdriver.support.ui import WebDriverWait
@@ -171,11 +177,13 @@ def page_problems(driver, axe, name, address):
             driver.get(address)
             driver.execute_script("document.head.insertAdjacentHTML('beforeend', '<style>* { transition: none !important }</style>')")
         try:
-            WebDriverWait(driver, 60).until(
-                lambda shown: shown.execute_script("return document.body.dataset.mdColorScheme") == COLOURS[scheme])
+            if in_site:
+                WebDriverWait(driver, 60).until(
+                    lambda shown: shown.execute_script("return document.body.dataset.mdColorScheme") == COLOURS[scheme])
         except TimeoutException:
             problems.append(f"{name} isn't {scheme}")
-        problems += [f"{name}, {width} wide, {scheme}: {each}" for each in violations(driver, axe)]
+        rules = RULES_OF_SCREENS if in_site and name != "index.html" and scheme == "dark" else None
+        problems += [f"{name}, {width} wide, {scheme}: {each}" for each in violations(driver, axe, rules)]
         shown = driver.execute_script("return document.documentElement.scrollWidth")
         if shown > width:
             problems.append(f"{name} is {shown} wide on a screen of {width}")
@@ -184,25 +192,48 @@ def page_problems(driver, axe, name, address):
     return problems + [f"{name} loads {each}" for each in loaded if not each.startswith((home, "data:", "blob:"))]
 
 
-def seen_problems(drivers, axe, folder, server):
-    """What is wrong with any page. The browsers share the pages, the largest of which come first."""
-    folder = Path(folder).resolve()
-    pages = sorted(folder.rglob("*.html"), key=lambda page: -page.stat().st_size)
+def seen_problems(drivers, axe, pages):
+    """What is wrong with any of the pages, each a name, its address and whether it is one of the site. The browsers share them."""
     free = queue.SimpleQueue()
     for driver in drivers:
         free.put(driver)
 
     def look_at(page):
-        name = page.relative_to(folder).as_posix()
         driver = free.get()
         try:
-            home = server if name == "404.html" else folder.as_uri() + "/"  # its links begin at the root of a server
-            return page_problems(driver, axe, name, home + name)
+            return page_problems(driver, axe, *page)
         finally:
             free.put(driver)
 
     with ThreadPoolExecutor(len(drivers)) as threads:
         return [each for found in threads.map(look_at, pages) for each in found]
+
+
+def pages_of_site(folder, server):
+    """The pages of a site, the largest ones first, so that the browsers end at about the same time."""
+    folder = Path(folder).resolve()
+    names = [page.relative_to(folder).as_posix()
+             for page in sorted(folder.rglob("*.html"), key=lambda page: -page.stat().st_size)]
+    # The links of 404.html begin at the root of a server.
+    return [(name, (server if name == "404.html" else folder.as_uri() + "/") + name, True) for name in names]
+
+
+def pages_of_program(levin, folder):
+    """Lets the program make pages in a folder."""
+    def run(*words):
+        return subprocess.run([os.path.abspath(levin), *words], cwd=folder, capture_output=True, text=True, check=False)
+
+    (Path(folder) / "space.yaml").write_text("model.learning_rate: {low: 0.001, high: 0.1, log: true}\ndata.batch_size: [16, 32]\n")
+    fit = ["--model=LogisticRegression", "--data=IrisDataModule", "--trainer.max_epochs=2", "--trainer.accelerator=cpu"]
+    runs = [run("fit", *fit, "--model.optimizer=SGD", "--model.learning_rate=1e38", "--trainer.profiler=simple"),
+            run("fit", *fit, "--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val_los"),
+            run("tune", *fit, "--search=space.yaml", "--metric=val_loss", "--trials=4", "--study=study.log"),
+            run("tune", "show", "study.log", "--html=study.html")]
+    names = ["levin_logs/version_0/report.html", "levin_logs/version_1/report.html", "study.html"]
+    missing = [name for name in names if not (Path(folder) / name).exists()]
+    if missing:
+        raise FileNotFoundError(f"{levin} hasn't made {', '.join(missing)}:\n" + "".join(each.stderr for each in runs))
+    return [(name, Path(folder).resolve().as_uri() + "/" + name, False) for name in names]
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
@@ -247,6 +278,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("site")
     parser.add_argument("--browser", action="store_true")
+    parser.add_argument("--levin", metavar="PROGRAM")
     options = parser.parse_args()
     problems, count = dead_links(options.site)
     missing = None
@@ -256,8 +288,9 @@ def main():
             drivers = [driver]
             try:
                 drivers += [browser() for _ in range(min(os.cpu_count() or 1, 4) - 1)]
-                with served(options.site) as server:
-                    problems += seen_problems(drivers, axe, options.site, server)
+                with served(options.site) as server, tempfile.TemporaryDirectory(prefix="levin-pages-") as made:
+                    pages = pages_of_program(options.levin, made) if options.levin else []
+                    problems += seen_problems(drivers, axe, pages_of_site(options.site, server) + pages)
                     for home in (Path(options.site).resolve().as_uri() + "/", server):
                         problems += search_problems(driver, home + "index.html")
             finally:
