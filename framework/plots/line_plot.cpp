@@ -159,8 +159,13 @@ std::string draw_plot(const LinePlot& plot, const PlotFrame& frame) {
     out += svg::line(frame.left, frame.bottom, frame.right, frame.top, "mark",
                      " stroke-dasharray=\"2 4\"");
   }
-  for (const auto& line : plot.lines) out += draw_line(line, frame, x, y);
-  return out;
+  std::string lines;
+  for (const auto& line : plot.lines) lines += draw_line(line, frame, x, y);
+  if (lines.empty()) {
+    lines = svg::text((frame.left + frame.right) / 2.0, (frame.top + frame.bottom) / 2.0,
+                      "no finite values yet", "middle", "faint");
+  }
+  return out + lines;
 }
 
 }  // namespace

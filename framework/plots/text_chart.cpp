@@ -74,7 +74,7 @@ std::string draw_lower_axis(const ChartBounds& bounds, const ChartArea& area, si
 }
 
 std::string summary_of(std::string_view name, const Curve& curve, std::string_view along) {
-  if (curve.empty()) return fmt::format("{}: no values yet\n", name);
+  if (curve.empty()) return fmt::format("{}: no finite values yet\n", name);
   const auto by_value = [](const auto& a, const auto& b) { return a.second < b.second; };
   const auto [least, most] = std::minmax_element(curve.begin(), curve.end(), by_value);
   return fmt::format(

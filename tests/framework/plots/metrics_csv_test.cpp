@@ -69,7 +69,7 @@ TEST(MetricsCsv, one_value_and_equal_values_are_drawn_too) {
   EXPECT_NE(draw_chart("a", {{0, 3.0}}).find('*'), std::string::npos);
   const std::string equal = draw_chart("a", {{0, 3.0}, {1, 3.0}}, {.width = 20, .height = 3});
   EXPECT_NE(equal.find("\n  |\n3 | *..................*\n  |\n"), std::string::npos) << equal;
-  EXPECT_EQ(draw_chart("a", {}), "a: no values yet\n");
+  EXPECT_EQ(draw_chart("a", {}), "a: no finite values yet\n");
 }
 
 TEST(MetricsCsv, a_metric_that_is_not_there_names_the_nearest) {

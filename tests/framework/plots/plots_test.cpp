@@ -62,6 +62,15 @@ TEST(LinePlots, a_curve_has_a_point_for_each_finite_value_and_higher_ones_lie_hi
   EXPECT_LT(points[0].first, points[1].first);
   EXPECT_LT(points[0].second, points[1].second) << "pixels are counted from the top";
   EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg.find("no finite values yet"), std::string::npos);
+}
+
+TEST(LinePlots, a_plot_without_finite_values_says_so) {
+  for (const std::vector<PlotLine>& lines :
+       {std::vector<PlotLine>{}, std::vector<PlotLine>{{"a", {{0, std::nan("")}}}}}) {
+    const std::string svg = draw_lines("run", {{.y_label = "loss", .lines = lines}});
+    EXPECT_NE(svg.find(">no finite values yet<"), std::string::npos) << svg;
+  }
 }
 
 TEST(LinePlots, a_long_curve_keeps_its_lowest_and_its_highest_value) {
