@@ -59,7 +59,8 @@ class Vcpkg(unittest.TestCase):
                 for name in ("vcpkg_cmake_configure", "vcpkg_cmake_install", "vcpkg_cmake_config_fixup", "vcpkg_copy_tools",
                              "vcpkg_install_copyright"):
                     file.write(f'function({name})\n  message("{name} ${{ARGN}}")\nendfunction()\n')
-                file.write(f'set(PORT levin)\nset(CURRENT_PACKAGES_DIR "{work}/package")\ninclude("{portfile}")\n')
+                file.write(f'set(PORT levin)\nset(CURRENT_PACKAGES_DIR "{work}/package")\ninclude("{portfile}")\n'
+                           'message("kept: ${X_VCPKG_RPATH_KEEP_SYSTEM_PATHS}")\n')
             torch = os.path.join(work, "torch")
             refused = subprocess.run(["cmake", "-P", script], capture_output=True, text=True,
                                      env={**os.environ, "LEVIN_TORCH_DIR": torch})
@@ -72,6 +73,7 @@ class Vcpkg(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertTrue(os.path.exists(os.path.join(work, "package", "share", "levin", "usage")))
         self.assertIn(f"SOURCE_PATH;{ROOT};", done.stderr)
+        self.assertIn("kept: ON", done.stderr)  # otherwise vcpkg makes the program forget LibTorch's folder
         options = re.findall(r"-D([A-Z_]+)=", done.stderr)
         self.assertEqual(options, ["LEVIN_TORCH_DIR", "LEVIN_TESTS"])
         sources = read("CMakeLists.txt") + read("cmake", "LibTorch.cmake")
@@ -111,6 +113,14 @@ class Conan(unittest.TestCase):
         folders = re.search(r"set\(LEVIN_FOLDERS ([^)]+)\)", read("CMakeLists.txt")).group(1).split()
         for folder in folders + ["cmake", "packaging", "program", "examples"]:
             self.assertIn(folder, exported)
+
+    def test_the_package_is_tested_by_a_project_that_is_there(self):
+        folder = re.search(r'test_package_folder = "([^"]+)"', read("conanfile.py")).group(1)
+        recipe = read(*folder.split("/"), "conanfile.py")
+        self.assertIn("self.requires(self.tested_reference_str)", recipe)
+        programs = set(re.findall(r"add_executable\((\w+) ", read(*folder.split("/"), "CMakeLists.txt")))
+        started = set(re.findall(r'self\.build_folder, "(\w+)"', recipe))
+        self.assertEqual(started, programs)
 
 
 class Docker(unittest.TestCase):

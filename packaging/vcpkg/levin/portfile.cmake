@@ -1,12 +1,14 @@
 # Builds Levin from the clone that this port is in. LibTorch isn't a port: LEVIN_TORCH_DIR, an environment variable, names the
-# folder of one, and VCPKG_KEEP_ENV_VARS=LEVIN_TORCH_DIR lets it through to here.
+# folder of one.
 get_filename_component(SOURCE_PATH "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
 if(NOT EXISTS "$ENV{LEVIN_TORCH_DIR}/lib/libtorch_cpu.so")
   message(FATAL_ERROR "LEVIN_TORCH_DIR = '$ENV{LEVIN_TORCH_DIR}' has no lib/libtorch_cpu.so. Set it to the torch folder of a "
-    "Python installation with torch 2.11 (pip install torch==2.11.0), and set VCPKG_KEEP_ENV_VARS=LEVIN_TORCH_DIR.")
+    "Python installation with torch 2.11 (pip install torch==2.11.0).")
 endif()
 
 set(VCPKG_BUILD_TYPE release)
+set(VCPKG_POLICY_MISMATCHED_NUMBER_OF_BINARIES enabled)  # there are none for debugging
+set(X_VCPKG_RPATH_KEEP_SYSTEM_PATHS ON)  # the program and the library find LibTorch where it is
 vcpkg_cmake_configure(
   SOURCE_PATH "${SOURCE_PATH}"
   OPTIONS "-DLEVIN_TORCH_DIR=$ENV{LEVIN_TORCH_DIR}" -DLEVIN_TESTS=OFF)
