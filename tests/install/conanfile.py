@@ -33,7 +33,8 @@ class Consumer(ConanFile):
     def test(self):
         if not can_run(self):
             return
-        self.run(os.path.join(self.build_folder, "consumer"))
+        consumer = os.path.join(self.build_folder, "consumer")
+        self.run(f'"{consumer}"')
         package = self.dependencies[self.tested_reference_str].package_folder
         configuration = os.path.join(package, "share", "levin", "examples", "configs", "iris.yaml")
         work = tempfile.mkdtemp()  # for what the program writes
