@@ -26,7 +26,8 @@ endfunction()
 levin_install_rpath(.. levin levin_cli)
 install(TARGETS levin EXPORT levin-targets LIBRARY DESTINATION lib)
 install(TARGETS levin_cli RUNTIME DESTINATION bin)
-install(DIRECTORY ${LEVIN_FOLDERS} DESTINATION include/levin FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY ${LEVIN_FOLDERS} DESTINATION include/levin FILES_MATCHING PATTERN "*.h"
+  REGEX "/cli/new/templates$" EXCLUDE REGEX "/serving/service/page$" EXCLUDE)  # which have no headers
 install(FILES levin.h DESTINATION include/levin)
 install(FILES LICENSE DESTINATION share/doc/levin)
 install(DIRECTORY examples DESTINATION share/levin)

@@ -19,6 +19,13 @@ endfunction()
 set(ENV{LEVIN_TORCH_DIR} "")
 run("install" "${CMAKE_COMMAND}" --install "${BUILD}" --config "${CONFIG}" --prefix "${work}/before")
 file(RENAME "${work}/before" "${work}/moved")
+file(GLOB_RECURSE folders LIST_DIRECTORIES ON "${work}/moved/*")
+foreach(folder IN LISTS folders)
+  file(GLOB content "${folder}/*")
+  if(IS_DIRECTORY "${folder}" AND NOT content)
+    message(FATAL_ERROR "an empty folder was installed, of which vcpkg would warn: ${folder}")
+  endif()
+endforeach()
 run("the installed program" "${work}/moved/bin/levin" list)
 
 # The cuda tests from the moved tree; a machine with a GPU has ./run gpu-check for all of it.
