@@ -281,7 +281,7 @@ if(NOT LEVIN_SANITIZE)
     add_test(NAME package.wheel COMMAND "${LEVIN_PYTHON}" -B -m unittest make_wheel_test
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/scripts")
     set_tests_properties(package.wheel PROPERTIES LABELS unit TIMEOUT 60 ENVIRONMENT "CXX=${CMAKE_CXX_COMPILER}")
-    # The recipes of conan and vcpkg, and the Dockerfile: their form. scripts/check_packages.sh builds with them.
+    # The recipes of conan and vcpkg, and the Dockerfile: their form. Building with them takes as long as this build did.
     add_test(NAME package.recipes COMMAND "${LEVIN_PYTHON}" -B -m unittest recipes_test
       WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}/tests/scripts")
     set_tests_properties(package.recipes PROPERTIES LABELS unit TIMEOUT 60)
