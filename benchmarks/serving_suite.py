@@ -1,8 +1,8 @@
 """The runs of ./run bench serving: logistic regression on MNIST behind `levin serve`, FastAPI and
 LitServe, loaded by `levin bench-serve`; and the soak, an hour of load at 80 % of the maximum.
 
-All servers run side by side and have both cores, as has the generator; only one of them is loaded
-at a time. In each round, the programs take turns for every number of connections.
+All servers have both cores, as has the generator. One of them is loaded at a time, and the others
+stand still. In each round, the programs take turns for every number of connections.
 """
 
 import contextlib
@@ -139,6 +139,18 @@ def classes_of(url, body):
     if "predictions" in answer:  # Levin's
         return [each["class"] for each in answer["predictions"]]
     return answer["classes"]
+
+
+@contextlib.contextmanager
+def stopped(servers):
+    """Lets servers stand still: some take time of the processors while nobody asks them."""
+    try:
+        for server in servers:
+            os.killpg(server.process.pid, signal.SIGSTOP)
+        yield
+    finally:
+        for server in servers:
+            os.killpg(server.process.pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -358,8 +370,10 @@ class Suite:
         return records
 
     def guarded(self, program, measure, servers, *arguments):
+        others = [server for name, server in servers.items() if name != program.server]
         try:
-            measure(servers, program, *arguments)
+            with stopped(others):
+                measure(servers, program, *arguments)
         except (RuntimeError, ValueError) as error:
             self.failures[program.name] = str(error)
             self.say(f"  {program.name} failed: {error}")

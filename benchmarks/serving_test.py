@@ -163,6 +163,25 @@ class ServingTest(unittest.TestCase):
                 with self.assertRaisesRegex(RuntimeError, "x: OSError: no"):
                     s.wait_until(lambda: False)
 
+    def test_servers_stand_still_and_go_on(self):
+        command = [sys.executable, "-c", "import time; time.sleep(3600)"]
+
+        def state(server):
+            stat = pathlib.Path(f"/proc/{server.process.pid}/stat").read_text(encoding="utf-8")
+            return stat.rsplit(")", 1)[1].split()[0]
+
+        def becomes(server, is_wanted):
+            end = time.monotonic() + 10.0
+            while time.monotonic() < end and not is_wanted(state(server)):
+                time.sleep(0.01)
+            return is_wanted(state(server))
+
+        with tempfile.TemporaryDirectory() as folder:
+            with serving_suite.Server("sleeps", command, 1, f"{folder}/log") as server:
+                with serving_suite.stopped([server]):
+                    self.assertTrue(becomes(server, lambda s: s == "T"))
+                self.assertTrue(becomes(server, lambda s: s != "T"))
+
     def test_a_process_is_kept_on_some_processors_for_a_while(self):
         command = [sys.executable, "-c", "import time; time.sleep(3600)"]
         with tempfile.TemporaryDirectory() as folder:

@@ -156,23 +156,29 @@ torch::Tensor RowPreparation::buffer(int64_t rows) {
   return buffer_.narrow(0, 0, rows);
 }
 
-/// Writes rows to `to`, scaled if they are pixels.
-void RowPreparation::read_numbers(const Part& part, torch::Tensor to) const {
+/// Writes rows to those of `all` from `begin` on, scaled if they are pixels.
+void RowPreparation::read_numbers(const Part& part, const torch::Tensor& all, int64_t begin) const {
   const auto& input = *part.input;
-  const auto elements = product_of(shape_);
-  const auto row_bytes = static_cast<size_t>(elements) * element_size(input.type);
+  const auto row_bytes = static_cast<size_t>(product_of(shape_)) * element_size(input.type);
   const char* data = input.data.data() + static_cast<size_t>(part.begin) * row_bytes;
-  if (input.type == type_) {  // without LibTorch's dispatch, which takes longer
-    std::memcpy(to.data_ptr(), data, static_cast<size_t>(part.rows) * row_bytes);
-  } else {
+  const bool is_scaled =
+      pixels_ && (input.type == WireType::uint8 || pixels_->mean != 0.0 || pixels_->std != 1.0);
+  const bool is_converted = input.type != type_;
+  if (!is_converted) {  // without LibTorch's dispatch, which takes longer
+    std::memcpy(static_cast<char*>(all.data_ptr()) + static_cast<size_t>(begin) * row_bytes, data,
+                static_cast<size_t>(part.rows) * row_bytes);
+    if (!is_scaled) return;
+  }
+  auto to = all.narrow(0, begin, part.rows);
+  if (is_converted) {
     to.copy_(at::from_blob(const_cast<char*>(data), to.sizes(),
                            at::TensorOptions(*scalar_type_of(input.type))));
   }
-  if (!pixels_) return;
+  if (!is_scaled) return;
   const auto [mean, std] = *pixels_;
   if (input.type == WireType::uint8) {  // in the numbers that scaled bytes of data sets have
     to.sub_(static_cast<float>(255.0 * mean)).mul_(static_cast<float>(1.0 / (255.0 * std)));
-  } else if (mean != 0.0 || std != 1.0) {
+  } else {
     to.sub_(mean).div_(std);
   }
 }
@@ -192,11 +198,10 @@ Batch RowPreparation::made(const std::vector<Part>& parts) {
   std::vector<int64_t> groups;
   int64_t begin = 0;
   for (const auto& part : parts) {
-    const auto to = input.narrow(0, begin, part.rows);
     if (table_) {
-      to.copy_(read_cells(part, groups));
+      input.narrow(0, begin, part.rows).copy_(read_cells(part, groups));
     } else {
-      read_numbers(part, to);
+      read_numbers(part, input, begin);
     }
     begin += part.rows;
   }

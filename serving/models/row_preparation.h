@@ -61,7 +61,7 @@ class RowPreparation {
   };
 
   Batch made(const std::vector<Part>& parts);
-  void read_numbers(const Part& part, torch::Tensor to) const;
+  void read_numbers(const Part& part, const torch::Tensor& all, int64_t begin) const;
   torch::Tensor read_cells(const Part& part, std::vector<int64_t>& groups) const;
   torch::Tensor buffer(int64_t rows);
   void transform(Batch& batch) const;

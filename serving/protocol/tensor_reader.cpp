@@ -52,7 +52,7 @@ std::vector<WireTensor> TensorReader::read(const JsonObject& root, std::string_v
   if (!root.find(name, array)) root.missing(name);
   std::vector<WireTensor> tensors;
   for (const simdjson::dom::element value : array) {
-    const auto where = fmt::format("{}[{}]", root.path(name), tensors.size());
+    const auto where = root.path(name) + '[' + std::to_string(tensors.size()) + ']';
     simdjson::dom::object object;
     if (value.get(object) != simdjson::SUCCESS) {
       throw Refusal::malformed(

@@ -196,7 +196,7 @@ void Service::infer(const ServiceAddress& address, HttpRequest request, const Ht
         HttpResponse answer;
         answer.content_type = body.content_type();
         if (body.is_binary()) {
-          answer.headers.emplace_back(kJsonLengthHeader, fmt::format("{}", body.json_bytes));
+          answer.headers.emplace_back(kJsonLengthHeader, std::to_string(body.json_bytes));
         }
         answer.body = std::move(body.body);
         return answer;
