@@ -36,19 +36,24 @@ def spread(records, program, connections, value):
     return Spread.of(found)
 
 
+def rates(records, kind, program):
+    """Returns the answers a second of each round, by the number of the round."""
+    return {
+        r["round"]: r["throughput"]
+        for r in records
+        if (r["kind"], r["program"]) == (kind, program)
+    }
+
+
+def ratio_of_rounds(first, second):
+    """Returns the ratio of what two dictionaries have for the same rounds; None without any."""
+    return Spread.of(first[k] / second[k] for k in first.keys() & second.keys() if second[k] > 0)
+
+
 def ratio(records, a, b, connections):
     """Returns the ratio of the rates of two programs, by rounds."""
-
-    def rates(program):
-        return {
-            r["round"]: r["throughput"]
-            for r in records
-            if (r["kind"], r["program"], r["connections"]) == ("closed", program, connections)
-        }
-
-    first, second = rates(a), rates(b)
-    both = [k for k in first.keys() & second.keys() if second[k] > 0]
-    return Spread.of(first[k] / second[k] for k in both)
+    own = [r for r in records if r["connections"] == connections]
+    return ratio_of_rounds(rates(own, "closed", a), rates(own, "closed", b))
 
 
 def ratio_of_maxima(records, a, b):
@@ -66,21 +71,6 @@ def ratio_of_maxima(records, a, b):
 
     both = rounds(a) & rounds(b)
     return Spread.of(best(a, k) / best(b, k) for k in both if best(b, k) > 0)
-
-
-def ratio_apart(records):
-    """Returns the ratio of the rates of a server with a core of its own; None if not measured."""
-
-    def rates(program):
-        return {
-            r["round"]: r["throughput"]
-            for r in records
-            if (r["kind"], r["program"]) == ("apart", program)
-        }
-
-    binary, json = rates(BINARY), rates(JSON)
-    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
-    return Spread.of(binary[k] / json[k] for k in both) if both else None
 
 
 def all_connections(records):
@@ -118,7 +108,7 @@ def checks(results):
         binary = ratio_of_maxima(records, BINARY, JSON)
         what = "the most requests of one row a second, binary / JSON tensors"
         found.append(Check(what, BINARY_RATIO, binary, True))
-        apart = ratio_apart(records)
+        apart = ratio_of_rounds(rates(records, "apart", BINARY), rates(records, "apart", JSON))
         if apart is not None:
             what = "the same of a server with a core of its own, binary / JSON tensors"
             found.append(Check(what, BINARY_RATIO, apart, True))
@@ -193,53 +183,49 @@ def rate_tables(records):
     ]
 
 
-def apart_tables(records):
-    apart = [r for r in records if r["kind"] == "apart"]
-    if not apart:
+def encoding_tables(records, kind, head):
+    """Returns the table of a kind of load that only the tensor formats have, if it was measured.
+
+    `head` makes its header of the first record.
+    """
+    own = [r for r in records if r["kind"] == kind]
+    if not own:
         return []
-    rows = []
-    for program in dict.fromkeys(r["program"] for r in apart):
-        own = [r["throughput"] for r in apart if r["program"] == program]
-        rows.append([program, cell(Spread.of(own))])
-    both = ratio_apart(records)
+    found = {p: row_rates(own, kind, p) for p in dict.fromkeys(r["program"] for r in own)}
+    rows = [[p, cell(Spread.of(rates.values()))] for p, rates in found.items()]
+    both = ratio_of_rounds(found.get(BINARY, {}), found.get(JSON, {}))
     if both is not None:
         rows.append(["binary / JSON tensors", cell(both)])
+    return [table(head(own[0]), rows)]
+
+
+def apart_tables(records):
     where = "the server on one core, the generator on another"
-    head = f"answers a second, {apart[0]['connections']} connections"
-    return [table([where, head], rows)]
+    return encoding_tables(
+        records, "apart", lambda r: [where, f"answers a second, {r['connections']} connections"]
+    )
 
 
-def many_rows_rates(records, program):
-    """Returns the rows a second of each round in requests of several rows."""
-    return {
-        r["round"]: r["rows"] * r["throughput"]
-        for r in records
-        if (r["kind"], r["program"]) == ("many rows", program)
-    }
+def row_rates(records, kind, program):
+    """Returns the rows a second of each round."""
+    own = [r for r in records if r["kind"] == kind]
+    rows = own[0].get("rows", 1) if own else 1
+    return {k: rows * rate for k, rate in rates(own, kind, program).items()}
 
 
 def many_rows_ratio(records):
     """Returns the ratio of both encodings and the rows of a request, or None if not measured."""
-    binary, json = many_rows_rates(records, BINARY), many_rows_rates(records, JSON)
-    both = [k for k in binary.keys() & json.keys() if json[k] > 0]
-    if not both:
-        return None, 0
-    rows = next(r["rows"] for r in records if r["kind"] == "many rows")
-    return Spread.of(binary[k] / json[k] for k in both), rows
+    both = ratio_of_rounds(*(row_rates(records, "many rows", p) for p in (BINARY, JSON)))
+    rows = next((r["rows"] for r in records if r["kind"] == "many rows"), 0)
+    return both, rows
 
 
 def many_rows_tables(records):
-    many = [r for r in records if r["kind"] == "many rows"]
-    if not many:
-        return []
-    programs = list(dict.fromkeys(r["program"] for r in many))
-    rows = [[p, cell(Spread.of(many_rows_rates(records, p).values()))] for p in programs]
-    ratio_of_both, _ = many_rows_ratio(records)
-    if ratio_of_both is not None:
-        rows.append(["binary / JSON tensors", cell(ratio_of_both)])
-    first = many[0]
-    return [table([f"{first['rows']} rows a request, {first['connections']} connections",
-                   "rows a second"], rows)]
+    return encoding_tables(
+        records,
+        "many rows",
+        lambda r: [f"{r['rows']} rows a request, {r['connections']} connections", "rows a second"],
+    )
 
 
 def half_table(records):
