@@ -4,8 +4,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 
 namespace levin {
+
+/// The most connections for which a thread may stay awake. With more, events come in such a number
+/// that threads which stay awake only take the processor from those that work, and the slowest
+/// answers come later.
+inline constexpr size_t kFewConnections = 8;
 
 /// How a thread waits for events that often follow each other closely, such as the requests of a
 /// client: if the last one came within 200 microseconds, it stays awake for the next one as long as

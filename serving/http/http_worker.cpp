@@ -20,10 +20,6 @@ namespace {
 /// Connections above the limit that get an answer; more are closed without one.
 constexpr int64_t kMostRefused = 64;
 
-/// With more connections, requests come in such a number that threads which stay awake only take
-/// the processor from those that predict, and the slowest answers come later.
-constexpr size_t kFewConnections = 8;
-
 /// How often deadlines are looked at: a quarter of the shortest timeout.
 HttpClock::duration sweep_period(const HttpOptions& options) {
   const double shortest =

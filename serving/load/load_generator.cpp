@@ -26,10 +26,6 @@ constexpr int64_t kRetry = kSecond / 10;
 
 int64_t nanoseconds(double seconds) { return static_cast<int64_t>(seconds * 1e9); }
 
-/// With more connections, events come in such a number that a generator that stays awake only takes
-/// the processor from a server on the same machine.
-constexpr int64_t kFewConnections = 8;
-
 /// The processor time of this thread.
 int64_t processor_time() {
   timespec now{};
@@ -105,8 +101,7 @@ class Load {
   void wait(int64_t next_tick) {
     int64_t wake = next_tick;
     if (has_due() && !idle_.empty()) wake = std::min(wake, next_due_);
-    for (const size_t index : events_.wait(wake, plan_.connections <= kFewConnections))
-      advance(index);
+    for (const size_t index : events_.wait(wake, lanes_.size() <= kFewConnections)) advance(index);
   }
 
   void watch(size_t index, uint32_t events) {
