@@ -176,6 +176,9 @@ ServePlan plan_service(const ServeOptions& o, const std::vector<std::string>& wo
   plan.drain_timeout = o.drain_timeout;
   plan.models = model_options(o);
   if (plan.answers_http) plan.http = http_options(o, plan.warnings);
+  if (plan.answers_http && plan.http.threads >= usable_cores()) {
+    plan.models.quick_requests = static_cast<size_t>(o.batch);  // no core is left for a batch alone
+  }
   plan.redis.url = o.redis;
   plan.redis.result_expiry = o.result_expiry;
   plan.redis.timeout = o.timeout;

@@ -60,6 +60,8 @@ class HttpBeastParser final : public http::basic_parser<true> {
     parsed_.version = version;
     parsed_.head = method == http::verb::head;
     auto& request = parsed_.request;
+    constexpr size_t kUsualHeaders = 8;
+    request.headers.reserve(kUsualHeaders);
     request.method = parsed_.head ? "GET" : std::string(name.data(), name.size());
     std::string_view rest(target.data(), target.size());
     if (const size_t scheme = rest.find("://"); !rest.starts_with('/') && scheme < rest.size()) {

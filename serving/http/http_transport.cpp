@@ -33,9 +33,15 @@ class TcpConnection final : public ServerConnection {
   }
 
   void write(const Buffers& buffers) override {
-    socket_.async_write_some(buffers, [self = self()](const TransportError& error, size_t count) {
+    auto report = [self = self()](const TransportError& error, size_t count) {
       self->sent(!error, count);
-    });
+    };
+    // One buffer takes less of the system's time than an array of them.
+    if (buffers[1].size() == 0) {
+      socket_.async_write_some(boost::asio::buffer(buffers[0]), std::move(report));
+    } else {
+      socket_.async_write_some(buffers, std::move(report));
+    }
   }
 
   void say_goodbye() override { said_goodbye(); }

@@ -42,9 +42,12 @@ struct LocalBackendOptions {
   std::string device = "cpu";
   /// LibTorch's threads for one batch.
   int64_t threads = 1;
-  /// Microseconds: a model whose batches take less answers few requests on the threads of the
+  /// Microseconds: a model whose batches take less answers requests on the threads of the
   /// HttpServer, if it has one thread for a batch, no delay, and is on the CPU.
   double quick_batch_us = 300.0;
+  /// The most requests that are answered there at a time. With more, the server's threads had
+  /// better go on reading while another core predicts, unless they take all cores.
+  size_t quick_requests = 1;
 };
 
 /// Throws ConfigError if one of the options can't be used. Whether there is such a device is only

@@ -19,10 +19,6 @@ namespace {
 
 using WorkerClock = std::chrono::steady_clock;
 
-/// The most requests that a thread of the server answers itself; with more, it is better to go on
-/// reading while the worker's thread predicts.
-constexpr size_t kMostAnsweredHere = 1;
-
 uint64_t ns_between(WorkerClock::time_point from, WorkerClock::time_point to) {
   return static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
@@ -108,7 +104,7 @@ bool ModelWorker::answers_soon_here() {
 void ModelWorker::answer_here() {
   const std::unique_lock lock(predicting_, std::try_to_lock);
   if (!lock.owns_lock()) return queue_.wake();
-  auto batch = queue_.take_waiting(kMostAnsweredHere);
+  auto batch = queue_.take_waiting(options_.quick_requests);
   if (batch.empty()) return;
   const OneThread one_thread;
   answer_batch(batch);

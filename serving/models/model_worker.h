@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -20,9 +21,11 @@ namespace levin {
 struct ModelWorkerOptions {
   /// LibTorch's threads for a batch.
   int64_t threads = 1;
-  /// Microseconds: if batches take less than that, few requests are answered on the server's own
+  /// Microseconds: if batches take less than that, requests are answered on the server's own
   /// threads, for which waking another thread would take longer than the answer.
   double quick_batch_us = 300.0;
+  /// The most requests that are answered there at a time.
+  size_t quick_requests = 1;
 };
 
 /// One version of a model: its queue, and the thread that predicts the batches. While it has

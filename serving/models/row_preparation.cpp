@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -24,18 +25,20 @@ namespace {
 
 constexpr const char* kInput = "input";
 
-int64_t product_of(const std::vector<int64_t>& sizes) {
+int64_t product_of(at::IntArrayRef sizes) {
   return std::accumulate(sizes.begin(), sizes.end(), int64_t{1},
                          [](int64_t a, int64_t b) { return a * b; });
 }
 
-std::vector<int64_t> without_ones(std::vector<int64_t> sizes) {
-  sizes.erase(std::remove(sizes.begin(), sizes.end(), 1), sizes.end());
-  return sizes;
+std::vector<int64_t> without_ones(at::IntArrayRef sizes) {
+  std::vector<int64_t> others;
+  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(others),
+               [](int64_t size) { return size != 1; });
+  return others;
 }
 
 /// Whether rows of these sizes are rows of `shape`.
-bool is_shape_of(const std::vector<int64_t>& row, const std::vector<int64_t>& shape) {
+bool is_shape_of(at::IntArrayRef row, at::IntArrayRef shape) {
   if (row == shape) return true;
   const int64_t elements = product_of(shape);
   if (row.size() == 1) return row.front() == elements;
@@ -118,11 +121,10 @@ void RowPreparation::check(const InferenceRequest& request) const {
     throw Refusal::malformed("the model has one input, which is called 'input'");
   }
   const auto& input = request.inputs.front();
-  const std::vector<int64_t> expected =
-      table_ ? std::vector<int64_t>{static_cast<int64_t>(columns_.size())} : shape_;
+  const auto columns = static_cast<int64_t>(columns_.size());
+  const at::IntArrayRef expected = table_ ? at::IntArrayRef(columns) : at::IntArrayRef(shape_);
   const bool has_rows = !input.shape.empty() && input.shape.front() > 0;
-  if (!has_rows ||
-      !is_shape_of(std::vector<int64_t>(input.shape.begin() + 1, input.shape.end()), expected)) {
+  if (!has_rows || !is_shape_of(at::IntArrayRef(input.shape).slice(1), expected)) {
     throw Refusal::malformed(fmt::format(
         "the model takes inputs of the shape [rows{}{}], with at least one row, but "
         "this one has the shape [{}]",

@@ -96,6 +96,7 @@ InferenceResponse ServedModel::response_to(const InferenceRequest& request, int6
                                            int64_t rows) const {
   InferenceResponse response{
       .model = metadata_.name, .version = metadata_.version, .id = request.id};
+  response.outputs.reserve(outputs_.size());
   for (const auto& [name, tensor] : outputs_) {
     if (!is_asked_for(request, name)) continue;
     WireTensor output{.name = name, .type = *wire_type_of(tensor.scalar_type())};

@@ -61,7 +61,9 @@ ServedSource::Worker ServedSource::made(const FoundCheckpoint& checkpoint, int64
                           .delay_ms = options_.delay_ms,
                           .max_queue = options_.max_queue,
                           .timeout = options_.timeout},
-      ModelWorkerOptions{.threads = options_.threads, .quick_batch_us = options_.quick_batch_us},
+      ModelWorkerOptions{.threads = options_.threads,
+                         .quick_batch_us = options_.quick_batch_us,
+                         .quick_requests = options_.quick_requests},
       seconds.count(), memory_);
 }
 

@@ -1,5 +1,6 @@
 #include <levin/serving/protocol/infer_messages.h>
 
+#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -13,6 +14,9 @@
 namespace levin {
 
 namespace {
+
+constexpr std::array<std::string_view, 3> kSequences = {"sequence_id", "sequence_start",
+                                                        "sequence_end"};
 
 /// The body of a raw request as the tensor that `input` describes.
 WireTensor raw_tensor(const std::string& body, const TensorMetadata& input) {
@@ -98,7 +102,7 @@ void read_parameters(const JsonObject& root, InferenceRequest& request) {
   if (int64_t timeout = 0; named.find("timeout", timeout) && timeout > 0) {
     request.timeout_us = timeout;
   }
-  for (const auto* name : {"sequence_id", "sequence_start", "sequence_end"}) {
+  for (const std::string_view name : kSequences) {
     if (simdjson::dom::element sequence; named.find(name, sequence)) {
       throw Refusal::malformed(fmt::format("{}: sequences aren't supported", named.path(name)));
     }

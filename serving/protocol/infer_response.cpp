@@ -36,6 +36,7 @@ void append_response_start(std::string& json, const InferenceResponse& response)
 std::vector<const WireTensor*> requested_outputs(const InferenceResponse& response,
                                                  const InferenceRequest& request) {
   std::vector<const WireTensor*> outputs;
+  outputs.reserve(request.outputs.empty() ? response.outputs.size() : request.outputs.size());
   if (request.outputs.empty()) {
     for (const auto& output : response.outputs) outputs.push_back(&output);
   }
@@ -92,6 +93,8 @@ InferBody write_infer_response(const InferenceResponse& response, const Inferenc
                                const std::vector<std::string>& class_names) {
   InferBody written;
   std::string tail;
+  constexpr size_t kUsualSize = 512;
+  written.body.reserve(kUsualSize);
   append_response_start(written.body, response);
   const auto outputs = requested_outputs(response, request);
   for (size_t i = 0; i < outputs.size(); ++i) {

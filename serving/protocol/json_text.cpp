@@ -1,5 +1,6 @@
 #include <levin/serving/protocol/json_text.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -13,6 +14,9 @@
 namespace levin {
 
 namespace {
+
+/// Whether a byte of a text is an ASCII character that stands for itself in JSON.
+bool needs_no_escape(char c) { return c >= 0x20 && c < 0x7f && c != '"' && c != '\\'; }
 
 template <class T>
 void append_chars(std::string& json, T value) {
@@ -43,6 +47,10 @@ void append_elements(std::string& json, const WireTensor& tensor) {
 
 void append_json(std::string& json, std::string_view text) {
   json += '"';
+  const auto plain = static_cast<size_t>(
+      std::find_if_not(text.begin(), text.end(), needs_no_escape) - text.begin());
+  json.append(text.substr(0, plain));
+  text.remove_prefix(plain);
   while (!text.empty()) {
     const size_t length = utf8_length(text);
     const char c = text.front();

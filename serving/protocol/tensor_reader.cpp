@@ -1,5 +1,6 @@
 #include <levin/serving/protocol/tensor_reader.h>
 
+#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,6 +18,8 @@ namespace {
 
 /// The most tensors of a body, far more than any model has.
 constexpr size_t kMostTensors = 1024;
+constexpr std::array<std::string_view, 2> kSharedMemory = {"shared_memory_region",
+                                                           "shared_memory_byte_size"};
 
 size_t json_length_of(const std::string& body, std::string_view text) {
   if (text.empty()) return body.size();
@@ -93,7 +96,7 @@ WireTensor TensorReader::read_one(const JsonObject& object, int64_t smallest) {
   simdjson::dom::object parameters;
   if (object.find("parameters", parameters)) {
     const JsonObject named(parameters, object, "parameters");
-    for (const auto* name : {"shared_memory_region", "shared_memory_byte_size"}) {
+    for (const std::string_view name : kSharedMemory) {
       if (simdjson::dom::element region; named.find(name, region)) {
         throw Refusal::malformed(
             fmt::format("{}: shared memory isn't supported; send the data", named.path(name)));

@@ -1,5 +1,6 @@
 #include <levin/serving/service/addresses.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 
@@ -25,7 +26,13 @@ int hexadecimal(char letter) {
   return -1;
 }
 
+bool stands_for_itself(char c) {
+  const auto code = static_cast<unsigned char>(c);
+  return code >= 0x20 && code != 0x7f && c != '%';
+}
+
 std::string decoded_name(std::string_view segment) {
+  if (std::all_of(segment.begin(), segment.end(), stands_for_itself)) return std::string(segment);
   std::string name;
   name.reserve(segment.size());
   for (size_t i = 0; i < segment.size(); ++i) {

@@ -110,6 +110,13 @@ TEST(ServePlan, CoresAreUsed) {
   EXPECT_EQ(plan_service({}, {"a"}).http.threads, std::min<int64_t>(usable_cores(), 4));
 }
 
+TEST(ServePlan, ThreadsThatTakeAllCoresAnswerWholeBatches) {
+  ServeOptions options{.batch = 32, .threads = usable_cores()};
+  EXPECT_EQ(plan_service(options, {"a"}).models.quick_requests, 32U);
+  options.threads = 1;
+  EXPECT_EQ(plan_service(options, {"a"}).models.quick_requests, usable_cores() == 1 ? 32U : 1U);
+}
+
 TEST(ServePlan, OptionsReachRedis) {
   const auto plan = plan_service({.memory = "2GB",
                                   .queue = 9,

@@ -549,4 +549,34 @@ TEST_F(LocalBackendTest, an_idle_model_that_is_quick_answers_on_the_thread_of_th
   }
 }
 
+/// Two requests that arrive together are answered on the server's thread if it may answer so many.
+TEST_F(LocalBackendTest, as_many_requests_are_answered_on_the_thread_of_the_server_as_it_may) {
+  save_number(folder_ / "a.ckpt", 1.0);
+  for (const size_t most : {size_t{1}, size_t{2}}) {
+    LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}},
+                         {.quick_batch_us = 1e9, .quick_requests = most});
+    std::atomic<int> pairs_here{0};
+    HttpServer server({.port = 0, .threads = 1}, [&](const HttpRequest&, const HttpReply& reply) {
+      const auto thread = std::this_thread::get_id();
+      const auto here = std::make_shared<std::atomic<int>>(0);
+      const auto left = std::make_shared<std::atomic<int>>(2);
+      for (int i = 0; i < 2; ++i) {
+        backend.infer(ones("m"), [&pairs_here, thread, here, left, reply](const InferenceOutcome&) {
+          if (std::this_thread::get_id() == thread) ++*here;
+          if (--*left > 0) return;
+          if (*here == 2) ++pairs_here;
+          reply({.status = 200});
+        });
+      }
+    });
+    test::RawClient client(server.port());
+    int asked = 0;
+    EXPECT_TRUE(eventually([&] {
+      EXPECT_EQ(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+      return ++asked >= 20 && (most == 1 || pairs_here > 0);
+    }));
+    EXPECT_EQ(pairs_here > 0, most == 2);
+  }
+}
+
 }  // namespace levin::local_backend_test
