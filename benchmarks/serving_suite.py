@@ -24,6 +24,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 CONNECTIONS = (1, 8, 32, 128)
 SECONDS, TRIAL_SECONDS = 4.0, 1.0  # of a load
 MANY_ROWS, MANY_ROWS_CONNECTIONS = 16, 32  # of the loads with several rows a request
+APART = "levin_apart"  # a server with a processor of its own
 APART_CONNECTIONS = 128  # of the loads of a server that shares its core with nobody
 START_LIMIT = 120  # seconds after which a server that doesn't answer is given up
 LOAD = 0.8  # the soak's share of the maximum
@@ -141,6 +142,11 @@ def classes_of(url, body):
     return answer["classes"]
 
 
+def on_processors(processors):
+    """Returns what to write before a command to keep it on some processors; empty: on all."""
+    return ["taskset", "-c", ",".join(map(str, processors))] if processors else []
+
+
 @contextlib.contextmanager
 def stopped(servers):
     """Lets servers stand still: some take time of the processors while nobody asks them."""
@@ -151,21 +157,6 @@ def stopped(servers):
     finally:
         for server in servers:
             os.killpg(server.process.pid, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def kept_on(process, processors):
-    """Keeps all threads of a process on some processors."""
-    before = os.sched_getaffinity(process)
-    threads = [int(task.name) for task in pathlib.Path(f"/proc/{process}/task").iterdir()]
-    try:
-        for thread in threads:
-            os.sched_setaffinity(thread, processors)
-        yield
-    finally:
-        for thread in threads:
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setaffinity(thread, before)
 
 
 # --- the model and its rows --------------------------------------------------------------------
@@ -228,6 +219,7 @@ class Suite:
             "fastapi": [*python, baselines / "serve_fastapi.py", weights, "--port", port],
             "litserve": [*python, baselines / "serve_litserve.py", weights, "--port", port],
         }
+        commands[APART] = [*on_processors(sorted(os.sched_getaffinity(0))[:1]), *levin]
         if name == "levin_redis":
             commands[name] = [*levin, "--redis", f"redis://127.0.0.1:{self.redis.port}/0"]
         scheme = "https" if name == "levin_tls" else "http"
@@ -281,8 +273,7 @@ class Suite:
         command += ["--seconds", seconds, "--warmup", warmup, "--insecure", "--request-rows", rows]
         if form != "rows":
             command += ["--model", "LogisticRegression"]
-        if processors:
-            command = ["taskset", "-c", ",".join(map(str, processors)), *command]
+        command = [*on_processors(processors or []), *command]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
         lines = done.stdout.splitlines()
         if not lines:
@@ -317,14 +308,15 @@ class Suite:
     def measure_apart(self, servers, program, index, records):
         """Measures the tensor formats with the server on one core and the generator on another."""
         processors = sorted(os.sched_getaffinity(0))
-        if program.server != "levin" or program.format == "rows" or len(processors) < 2:
+        if program.server != "levin" or program.format == "rows":
+            return
+        if APART not in servers or len(processors) < 2:
             return
         seconds = SECONDS if self.options.rounds > 2 else TRIAL_SECONDS
-        server = servers[program.server]
-        with kept_on(server.process.pid, processors[:1]):
-            figures = self.load(
-                server.url, program.format, APART_CONNECTIONS, seconds, processors=processors[1:2]
-            )
+        url = servers[APART].url
+        figures = self.load(
+            url, program.format, APART_CONNECTIONS, seconds, processors=processors[1:2]
+        )
         record = {"kind": "apart", "program": program.name, "round": index}
         records.append(record | figures)
         self.say(
@@ -355,7 +347,7 @@ class Suite:
     def rounds(self):
         records = []
         with contextlib.ExitStack() as stack:
-            servers = self.start(stack, dict.fromkeys(p.server for p in PROGRAMS))
+            servers = self.start(stack, [*dict.fromkeys(p.server for p in PROGRAMS), APART])
             programs = [p for p in PROGRAMS if p.server in servers]
             for index in range(self.options.rounds):
                 self.say(f"serving, round {index + 1} of {self.options.rounds}")
@@ -365,12 +357,15 @@ class Suite:
                         self.guarded(program, self.measure, servers, connections, index, records)
                 for program in programs:
                     self.guarded(program, self.measure_many_rows, servers, index, records)
-                    self.guarded(program, self.measure_apart, servers, index, records)
+                    self.guarded(
+                        program, self.measure_apart, servers, index, records, server=APART
+                    )
                     self.guarded(program, self.measure_half, servers, index, records)
         return records
 
-    def guarded(self, program, measure, servers, *arguments):
-        others = [server for name, server in servers.items() if name != program.server]
+    def guarded(self, program, measure, servers, *arguments, server=None):
+        asked = server or program.server
+        others = [each for name, each in servers.items() if name != asked]
         try:
             with stopped(others):
                 measure(servers, program, *arguments)
