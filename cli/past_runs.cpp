@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <ctime>
 #include <functional>
 #include <set>
@@ -34,9 +35,10 @@ namespace fs = std::filesystem;
 constexpr const char* kNothing = "-";
 constexpr size_t kMostMetrics = 4;
 constexpr size_t kLongestSetting = 40;
-constexpr std::array<std::string_view, 13> kLowIsGood = {
-    "loss", "error", "mse", "rmse", "mae",        "mape",    "msle",
-    "nll",  "brier", "ece", "wer",  "perplexity", "deviance"};
+constexpr std::array<std::string_view, 18> kLowIsGood = {
+    "loss",     "error",     "mse",   "rmse",    "mae",       "mape",
+    "msle",     "nll",       "brier", "ece",     "wer",       "perplexity",
+    "deviance", "objective", "bytes", "seconds", "staleness", "late"};
 /// Settings that say where a run is and not how it trained.
 const std::set<std::string> kPlaces = {"trainer.default_root_dir", "ckpt_path"};
 
@@ -110,9 +112,11 @@ void read_past_settings(PastRun& run, const fs::path& file) {
 void read_best(PastRun& run, const fs::path& file) {
   const std::string csv = files::read_text(file);
   for (const auto& name : metric_names(csv)) {
-    const Curve curve = read_curve(csv, name);
+    run.metrics.insert(name);
+    const Curve curve = read_whole_curve(csv, name);
     for (const auto& [epoch, value] : curve) {
       run.epochs = std::max(run.epochs, static_cast<int64_t>(epoch) + 1);
+      if (!std::isfinite(value)) continue;
       const auto [best, is_first] = run.best.try_emplace(name, value, epoch);
       const double before = best->second.first;
       if (!is_first && (lower_is_better(name) ? value < before : value > before)) {
@@ -120,6 +124,16 @@ void read_best(PastRun& run, const fs::path& file) {
       }
     }
   }
+}
+
+void read_status(PastRun& run, const fs::path& file) {
+  const Value record = Value::from_json(files::read_text(file));
+  if (!record.contains("fits") || !record.at("fits").is_array()) return;
+  const auto& fits = record.at("fits").as_array();
+  if (fits.empty() || !fits.back().contains("status")) return;
+  const Value& status = fits.back().at("status");
+  if (!status.is_string()) return;
+  run.status = status == Value("running") ? "unfinished" : status.as_string();
 }
 
 void read_model_class(PastRun& run) {
@@ -203,9 +217,7 @@ std::vector<std::string> usual_metrics(const std::vector<PastRun>& runs) {
 /// Throws for a metric that no run has, and puts the best run first.
 void sort_by_metric(std::vector<PastRun>& runs, const std::vector<std::string>& metrics) {
   std::set<std::string> known;
-  for (const auto& run : runs) {
-    for (const auto& [name, best] : run.best) known.insert(name);
-  }
+  for (const auto& run : runs) known.insert(run.metrics.begin(), run.metrics.end());
   for (const auto& name : metrics) {
     if (known.count(name) > 0) continue;
     throw ConfigError::unknown_name("metric", name, {known.begin(), known.end()});
@@ -227,6 +239,7 @@ Value past_run_value(const PastRun& run, const std::vector<std::string>& differi
   value["written"] = run.written;
   value["model"] = run.model.empty() ? Value() : Value(run.model);
   value["data"] = run.data.empty() ? Value() : Value(run.data);
+  value["status"] = run.status.empty() ? Value() : Value(run.status);
   value["epochs"] = run.epochs;
   value["best"] = Value::Object{};
   for (const auto& [name, best] : run.best) {
@@ -260,6 +273,8 @@ PastRun read_past_run(const fs::path& folder) {
   const fs::path settings = files::exists(config) ? config : hparams;
   try_to_read(settings, [&] { read_past_settings(run, settings); });
   try_to_read(metrics, [&] { read_best(run, metrics); });
+  const fs::path record = folder / "run.json";
+  try_to_read(record, [&] { read_status(run, record); });
   if (run.model.empty()) read_model_class(run);
   for (const auto& file : {config, hparams, metrics}) {
     run.written = std::max(run.written, time_of(file));
@@ -300,7 +315,11 @@ std::vector<PastRun> read_past_runs(const fs::path& folder) {
 std::string past_runs_table(const std::vector<PastRun>& runs, std::vector<std::string> metrics) {
   if (metrics.empty()) metrics = usual_metrics(runs);
   const auto names = short_names(differing_settings(runs));
+  const bool says_status = std::any_of(runs.begin(), runs.end(), [](const PastRun& run) {
+    return !run.status.empty() && run.status != "done";
+  });
   std::vector<std::string> header = {"run", "date", "model", "epochs"};
+  if (says_status) header.emplace_back("status");
   for (const auto& name : metrics) {
     header.push_back(fmt::format("{} {}", lower_is_better(name) ? "lowest" : "highest", name));
   }
@@ -309,6 +328,7 @@ std::string past_runs_table(const std::vector<PastRun>& runs, std::vector<std::s
   for (const auto& run : runs) {
     rows.push_back({run.folder.string(), local_time(run.written),
                     run.model.empty() ? kNothing : run.model, std::to_string(run.epochs)});
+    if (says_status) rows.back().push_back(run.status.empty() ? kNothing : run.status);
     for (const auto& name : metrics) {
       const auto found = run.best.find(name);
       rows.back().push_back(found == run.best.end() ? kNothing

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -21,8 +22,13 @@ struct PastRun {
   /// The classes of the model and of the data; empty if no file says them.
   std::string model{};
   std::string data{};
+  /// How the last fit ended, from run.json: "done", "failed", "interrupted", or "unfinished" if it
+  /// is running or its process ended without saying how. Empty if no file says it.
+  std::string status{};
   /// The epochs that metrics.csv has.
   int64_t epochs = 0;
+  /// The metrics that metrics.csv has, also those without a value that is a number.
+  std::set<std::string> metrics{};
   /// The best value of each metric and the epoch in which it came, counted from 0.
   std::map<std::string, std::pair<double, double>> best{};
   /// All settings, such as {"model.learning_rate", 0.1}, apart from paths of the run itself. Those
@@ -47,7 +53,8 @@ std::vector<std::string> run_labels(const std::vector<PastRun>& runs);
 
 /// Returns the runs as a table: folder, date, model, the best values of `metrics`, and the settings
 /// in which runs differ that have a model (a run that only tests says none). Without `metrics`, it
-/// shows those of validation, or else the training loss.
+/// shows those of validation, or else the training loss. If not all fits are done, it says how each
+/// ended.
 std::string past_runs_table(const std::vector<PastRun>& runs, std::vector<std::string> metrics);
 
 /// Runs `levin runs [FOLDER] [--metric NAME ...] [--json]`. With metrics, the run that has the best

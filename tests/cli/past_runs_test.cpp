@@ -135,9 +135,45 @@ TEST_F(PastRuns, of_a_program_get_their_model_from_a_checkpoint) {
   EXPECT_EQ(runs[0].model, "MLP");
 }
 
+TEST_F(PastRuns, that_end_well_are_done) {
+  run({"fit", "--model", "LogisticRegression", "--data", "IrisDataModule",
+       "--trainer.max_epochs=1"});
+  EXPECT_EQ(read_past_runs(folder_.path()).at(0).status, "done");
+}
+
+TEST_F(PastRuns, say_how_each_ended_if_not_all_are_done) {
+  make_three();
+  const auto record = [](const char* status) {
+    return std::string(R"({"format": 1, "fits": [{"status": "failed"}, {"status": ")") + status +
+           "\"}]}";
+  };
+  write("levin_logs/version_0/run.json", record("done"));
+  EXPECT_EQ(lines_of(run({"runs"}).out)[0].find("status"), std::string::npos);
+  write("levin_logs/version_2/run.json", record("failed"));
+  write("levin_logs/version_10/run.json", record("running"));
+  const Outcome table = run({"runs"});
+  EXPECT_EQ(table.err, "");
+  const auto lines = lines_of(table.out);
+  ASSERT_EQ(lines.size(), 4U) << table.out;
+  EXPECT_TRUE(says(lines[0], {"epochs  status "})) << table.out;
+  EXPECT_TRUE(says(lines[1], {"version_0 ", " done "})) << table.out;
+  EXPECT_TRUE(says(lines[2], {"version_2 ", " failed "})) << table.out;
+  EXPECT_TRUE(says(lines[3], {"version_10 ", " unfinished "})) << table.out;
+  EXPECT_EQ(run({"runs", "--json"}).json().at("runs").as_array()[1].at("status"), Value("failed"));
+  write("levin_logs/version_10/run.json", "{");
+  EXPECT_TRUE(says(run({"runs"}).err, {"warning: levin_logs/version_10/run.json is left out: "}));
+}
+
+TEST_F(PastRuns, can_be_listed_by_a_metric_that_never_was_a_number) {
+  make_run(0, "MLP", 0.5, "epoch,step,val_loss\n0,1,nan\n");
+  const Outcome table = run({"runs", "--metric", "val_loss"});
+  ASSERT_EQ(table.status, 0) << table.err;
+  EXPECT_TRUE(says(lines_of(table.out)[1], {"version_0 ", " MLP    1       -"})) << table.out;
+}
+
 TEST(PastRunMetrics, are_best_when_low_if_their_name_says_so) {
-  for (const char* name :
-       {"val_loss", "loss", "val_mse", "val_calibration_error", "val/log_loss"}) {
+  for (const char* name : {"val_loss", "loss", "val_mse", "val_calibration_error", "val/log_loss",
+                           "comm_bytes", "fit_seconds", "staleness", "late_steps"}) {
     EXPECT_TRUE(lower_is_better(name)) << name;
   }
   for (const char* name : {"val_acc", "val_lossless", "r2", "", "val_f1"}) {
