@@ -14,10 +14,12 @@
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/number_in.h>
+#include <levin/framework/core/small_letters.h>
 #include <levin/serving/backend/capacity.h>
 #include <levin/serving/backend/statistics_text.h>
 #include <levin/serving/http/http_response.h>
 #include <levin/serving/protocol/infer_messages.h>
+#include <levin/serving/protocol/json_document.h>
 #include <levin/serving/protocol/metadata_json.h>
 #include <levin/serving/protocol/openapi.h>
 #include <levin/serving/protocol/predict_rows.h>
@@ -54,11 +56,43 @@ HttpResponse wrong_method(const ServiceRoute& route) {
   return response;
 }
 
+/// A host without its port: "[::1]" of "[::1]:8000".
+std::string_view host_of(std::string_view authority) {
+  const size_t bracket = authority.rfind(']');
+  const size_t colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  return authority.substr(0, colon);
+}
+
 /// Browsers say from where a page sends a request. A page of another site must not use a service
 /// that its reader can reach.
 bool comes_from_another_site(const HttpRequest& request) {
   const auto site = header(request.headers, "Sec-Fetch-Site");
-  return site == "cross-site" || site == "same-site";
+  if (!site.empty()) return site == "cross-site" || site == "same-site";
+  // Browsers leave Sec-Fetch-Site out if the address is neither https nor loopback.
+  const auto origin = header(request.headers, "Origin");
+  if (origin.empty()) return false;
+  const size_t scheme = origin.find("://");
+  if (scheme == std::string_view::npos) return true;  // "null": a file, or a page in a sandbox
+  // Proxies may pass on the host without its port.
+  return to_small_letters(std::string(host_of(origin.substr(scheme + 3)))) !=
+         to_small_letters(std::string(host_of(header(request.headers, "Host"))));
+}
+
+/// Refuses a configuration of the client's own for a model that is to be loaded (400), which would
+/// have no effect.
+void check_load_parameters(const std::string& body) {
+  if (body.empty()) return;
+  const JsonDocument document(body, body.size());
+  const JsonObject root(document.object(), "");
+  simdjson::dom::object parameters;
+  if (!root.find("parameters", parameters)) return;
+  for (const auto parameter : parameters) {
+    if (parameter.key != "config" && !parameter.key.starts_with("file:")) continue;
+    throw Refusal::malformed(
+        fmt::format("parameters.{}: models are loaded from the files of the server alone; send no "
+                    "configuration and no files",
+                    parameter.key.substr(0, 64)));
+  }
 }
 
 /// Takes the header X-Request-Timeout, in seconds, for the deadline of a request that doesn't
@@ -90,6 +124,7 @@ class Service {
       throw Refusal(403, "pages of other sites can't use this service");
     }
     if (route.action == ServiceAction::load || route.action == ServiceAction::unload) {
+      if (route.action == ServiceAction::load) check_load_parameters(request.body);
       return change_models(address, reply);
     }
     if (route.action == ServiceAction::infer) return infer(address, std::move(request), reply);
@@ -234,11 +269,11 @@ HttpResponse Service::answer_at_once(const ServiceAddress& address) {
 }
 
 HttpResponse Service::answer_about_model(const ServiceAddress& address) {
-  const auto models = backend_.models();
-  const ModelMetadata& model = find_model(models, address.model, address.version);
+  const auto found = backend_.find(address.model, address.version);
+  const ModelMetadata& model = *found;
   switch (address.route->action) {
     case ServiceAction::model:
-      return service_json(model_metadata_json(model, versions_of(models, model.name)));
+      return service_json(model_metadata_json(model, versions_of(backend_.models(), model.name)));
     case ServiceAction::model_config:
       return service_json(model_config_json(model));
     case ServiceAction::model_statistics:

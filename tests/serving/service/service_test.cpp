@@ -235,6 +235,36 @@ TEST_F(Service, PagesOfOtherSitesCantPost) {
       200);
 }
 
+TEST_F(Service, PagesOfOtherSitesCantPostWhereTheBrowserOnlySaysTheirOrigin) {
+  const auto status = [&](const char* host, const char* origin) {
+    return ask("POST", "/v2/models/sums/infer", kInfer, {{"Host", host}, {"Origin", origin}})
+        .status;
+  };
+  EXPECT_EQ(status("10.0.0.5:8000", "http://evil.example"), 403);
+  EXPECT_EQ(status("10.0.0.5:8000", "http://10.0.0.50:8000"), 403);
+  EXPECT_EQ(status("10.0.0.5:8000", "null"), 403);
+  EXPECT_EQ(status("[fd00::1]:8000", "http://[fd00::2]:8000"), 403);
+  EXPECT_EQ(status("10.0.0.5:8000", "http://10.0.0.5:8000"), 200);
+  EXPECT_EQ(status("[fd00::1]:8000", "http://[fd00::1]:8000"), 200);
+  // A proxy may pass on the host without its port.
+  EXPECT_EQ(status("Models.example", "http://models.example:8080"), 200);
+  EXPECT_EQ(ask("GET", "/v2", {}, {{"Host", "a"}, {"Origin", "http://b"}}).status, 200);
+}
+
+TEST_F(Service, AConfigurationOfTheClientsOwnIsRefused) {
+  const std::string path = "/v2/repository/models/sums/load";
+  EXPECT_EQ(ask("POST", path, R"({"parameters":{"config":"{}"}})").status, 400);
+  const auto file = ask("POST", path, R"({"parameters":{"file:1/model.pt":"AAAA"}})");
+  EXPECT_EQ(file.status, 400);
+  EXPECT_NE(file.body.find("file:1/model.pt"), std::string::npos) << file.body;
+  EXPECT_TRUE(backend_.calls.empty());
+  EXPECT_EQ(ask("POST", path, R"({"parameters":{}})").status, 200);
+  EXPECT_EQ(ask("POST", "/v2/repository/models/sums/unload",
+                R"({"parameters":{"unload_dependents":false}})")
+                .status,
+            200);
+}
+
 TEST_F(Service, TheRepositoryLoadsAndUnloads) {
   EXPECT_EQ(ask("POST", "/v2/repository/models/sums/load").status, 200);
   EXPECT_EQ(ask("POST", "/v2/repository/models/sums/unload").status, 200);
