@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -19,6 +18,7 @@
 #include <levin/serving/models/table_cells.h>
 #include <levin/serving/models/wire_types.h>
 #include <levin/serving/protocol/refusal.h>
+#include <levin/serving/protocol/row_shape.h>
 
 namespace levin {
 namespace {
@@ -30,19 +30,12 @@ int64_t product_of(at::IntArrayRef sizes) {
                          [](int64_t a, int64_t b) { return a * b; });
 }
 
-std::vector<int64_t> without_ones(at::IntArrayRef sizes) {
-  std::vector<int64_t> others;
-  std::copy_if(sizes.begin(), sizes.end(), std::back_inserter(others),
-               [](int64_t size) { return size != 1; });
-  return others;
-}
-
 /// Whether rows of these sizes are rows of `shape`.
 bool is_shape_of(at::IntArrayRef row, at::IntArrayRef shape) {
   if (row == shape) return true;
   const int64_t elements = product_of(shape);
   if (row.size() == 1) return row.front() == elements;
-  return without_ones(row) == without_ones(shape);
+  return without_ones({row.data(), row.size()}) == without_ones({shape.data(), shape.size()});
 }
 
 const Value* settings_of_data_in(const StateDict& checkpoint) {

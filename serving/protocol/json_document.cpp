@@ -174,8 +174,9 @@ void JsonObject::missing(std::string_view name) const {
 
 void JsonObject::wrong(std::string_view name, std::string_view wanted, element value) const {
   const auto kind = kind_of(value);
+  const bool is_other_number = kind == "a number" && wanted.starts_with("an integer");
   throw Refusal::malformed(fmt::format("{} must be {}, but is {}", path(name), wanted,
-                                       kind == "a number" ? "another number" : kind));
+                                       is_other_number ? "another number" : kind));
 }
 
 }  // namespace levin

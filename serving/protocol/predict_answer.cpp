@@ -9,6 +9,8 @@
 
 #include <levin/datamodules/readers/npy_header.h>
 #include <levin/framework/core/csv_cell.h>
+#include <levin/framework/core/number_in.h>
+#include <levin/framework/core/small_letters.h>
 #include <levin/serving/protocol/json_text.h>
 #include <levin/serving/protocol/tensor_numbers.h>
 
@@ -198,16 +200,58 @@ std::string PlainOutputs::npy() const {
   return readers::npy_header(DType::float32, output.shape) + floats.data;
 }
 
+enum class AnswerFormat { json, csv, npy };
+
+std::string_view trimmed(std::string_view text) {
+  const size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
+}
+
+/// How much a range of the header Accept is wanted, from 0 to 1 (RFC 9110, 12.4.2).
+double quality_of(std::string_view range) {
+  for (size_t semicolon; (semicolon = range.find(';')) != std::string_view::npos;) {
+    range.remove_prefix(semicolon + 1);
+    const auto parameter = trimmed(range.substr(0, range.find(';')));
+    if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
+    return number_in<double>(parameter.substr(2)).value_or(1.0);
+  }
+  return 1.0;
+}
+
+/// The format that the header Accept wants most; of those it wants as much, the first. JSON if it
+/// wants none of them.
+AnswerFormat wanted_format(std::string_view accept) {
+  AnswerFormat wanted = AnswerFormat::json;
+  double best = 0.0;
+  while (!accept.empty()) {
+    const size_t comma = std::min(accept.find(','), accept.size());
+    const auto range = accept.substr(0, comma);
+    accept.remove_prefix(std::min(comma + 1, accept.size()));
+    const auto type = to_small_letters(std::string(trimmed(range.substr(0, range.find(';')))));
+    const bool is_json = type == "application/json" || type == "application/*" || type == "*/*";
+    const bool is_csv = type == "text/csv" || type == "text/*";
+    if (!is_json && !is_csv && type != "application/x-npy") continue;
+    const double quality = quality_of(range);
+    if (!(quality > best)) continue;
+    best = quality;
+    wanted = is_json ? AnswerFormat::json : is_csv ? AnswerFormat::csv : AnswerFormat::npy;
+  }
+  return wanted;
+}
+
 }  // namespace
 
 PredictAnswer write_predict_answer(const InferenceResponse& response, const ModelMetadata& model,
                                    std::string_view accept) {
   const PlainOutputs outputs(response, model);
-  if (accept.find("text/csv") != std::string_view::npos) {
-    return {"text/csv; charset=utf-8", outputs.csv()};
-  }
-  if (accept.find("application/x-npy") != std::string_view::npos) {
-    return {"application/x-npy", outputs.npy()};
+  switch (wanted_format(accept)) {
+    case AnswerFormat::csv:
+      return {"text/csv; charset=utf-8", outputs.csv()};
+    case AnswerFormat::npy:
+      return {"application/x-npy", outputs.npy()};
+    case AnswerFormat::json:
+      break;
   }
   return {"application/json", outputs.json()};
 }

@@ -54,6 +54,10 @@ std::vector<size_t> places_of(const std::vector<std::string>& first,
   if (!is_header) return places;
   for (size_t i = 0; i < columns.size(); ++i) {
     const auto found = std::find(first.begin(), first.end(), columns[i]);
+    if (std::find(found + 1, first.end(), columns[i]) != first.end()) {
+      throw Refusal::malformed(
+          fmt::format("the first line names the column {} twice", readers::in_quotes(columns[i])));
+    }
     places[i] = static_cast<size_t>(found - first.begin());
   }
   return places;

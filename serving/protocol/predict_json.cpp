@@ -14,6 +14,7 @@
 #include <levin/serving/protocol/json_tensor.h>
 #include <levin/serving/protocol/json_text.h>
 #include <levin/serving/protocol/refusal.h>
+#include <levin/serving/protocol/row_shape.h>
 
 namespace levin {
 
@@ -127,6 +128,22 @@ void settle_row_shape(WireTensor& row, element first) {
                static_cast<int64_t>(found / known));
 }
 
+/// Throws Refusal if the arrays of a row are nested in another order than the model's, such as
+/// [28][28][3] for [3][28][28], which has as many numbers.
+void check_nesting(element value, const std::vector<int64_t>& shape, std::string_view where) {
+  std::vector<int64_t> found;
+  array values;
+  while (value.get(values) == SUCCESS && values.begin() != values.end()) {
+    found.push_back(static_cast<int64_t>(values.size()));
+    value = *values.begin();
+  }
+  if (is_row_shape(found, shape)) return;
+  throw Refusal::malformed(
+      fmt::format("{} has the shape [{}], but a row of the model has [{}]; nest it so, or send its "
+                  "numbers in one array",
+                  where, fmt::join(found, ", "), fmt::join(shape, ", ")));
+}
+
 void read_number_rows(array rows, size_t most, WireTensor& tensor) {
   WireTensor row{
       .type = tensor.type,
@@ -140,6 +157,7 @@ void read_number_rows(array rows, size_t most, WireTensor& tensor) {
       read_json_number(value, where, row);
     } else {
       read_json_data(value, most, where, row);
+      check_nesting(value, row.shape, where);
     }
     tensor.data += row.data;
     ++count;

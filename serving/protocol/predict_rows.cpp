@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include <levin/framework/core/small_letters.h>
 #include <levin/serving/protocol/predict_csv.h>
 #include <levin/serving/protocol/predict_json.h>
+#include <levin/serving/protocol/row_shape.h>
 
 namespace levin {
 
@@ -40,7 +43,9 @@ RowsFormat rows_format(std::string_view content_type, std::string_view body) {
   const bool says_little = type.empty() || type == "application/octet-stream" ||
                            type == "text/plain" || type == "application/x-www-form-urlencoded";
   const size_t first = body.find_first_not_of(" \t\r\n");
-  if (says_little && first != std::string_view::npos && body[first] == '{') return RowsFormat::json;
+  const bool looks_like_json =
+      first != std::string_view::npos && (body[first] == '{' || body[first] == '[');
+  if (says_little && looks_like_json) return RowsFormat::json;
   if (says_little && !type.empty() && type != "application/octet-stream") return RowsFormat::csv;
   throw Refusal::unsupported(
       "the body must be JSON (Content-Type: application/json), CSV (text/csv) or .npy "
@@ -77,16 +82,31 @@ WireType type_of(readers::DType type) {
   throw Refusal::unsupported("the elements of the array have a type that isn't served");
 }
 
+/// Whether an array of this shape is one row of the model rather than several.
+bool is_one_row(const std::vector<int64_t>& shape, const TensorMetadata& input) {
+  const std::vector<int64_t> row(input.shape.begin() + (input.shape.empty() ? 0 : 1),
+                                 input.shape.end());
+  if (shape.size() == row.size() &&
+      std::equal(shape.begin(), shape.end(), row.begin(),
+                 [](int64_t a, int64_t b) { return a == b || b < 0; })) {
+    return true;
+  }
+  if (shape.empty() || std::find(row.begin(), row.end(), -1) != row.end()) return false;
+  const auto product = [](auto begin, auto end) {
+    return std::accumulate(begin, end, int64_t{1}, std::multiplies<>());
+  };
+  const int64_t elements = product(row.begin(), row.end());
+  return shape.front() > 0 && product(shape.begin(), shape.end()) == elements &&
+         product(shape.begin() + 1, shape.end()) != elements && is_row_shape(shape, row);
+}
+
 WireTensor npy_rows(const std::string& body, const TensorMetadata& input) {
   const auto bytes = readers::bytes_of(body);
   const auto array = readers::parse_npy({bytes.begin(), bytes.end()}, "the body");
   WireTensor tensor{.name = input.name, .type = type_of(array.dtype), .shape = array.shape};
   tensor.data.assign(reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size());
   const auto& shape = tensor.shape;
-  const bool is_one_row = shape.size() + 1 == input.shape.size() &&
-                          std::equal(shape.begin(), shape.end(), input.shape.begin() + 1,
-                                     [](int64_t a, int64_t b) { return a == b || b < 0; });
-  if (is_one_row) tensor.shape.insert(tensor.shape.begin(), 1);
+  if (is_one_row(shape, input)) tensor.shape.insert(tensor.shape.begin(), 1);
   if (tensor.shape.empty() || tensor.elements() == 0) {
     throw Refusal::malformed(
         fmt::format("the array is [{}], which has no rows", fmt::join(shape, ", ")));

@@ -181,6 +181,7 @@ TEST(InferMessages, says_what_is_wrong_and_where) {
             std::string::npos);
   EXPECT_EQ(refusal_of(R"({"parameters":{"timeout":-1},"inputs":[]})"),
             "parameters.timeout must be an integer from 0 to 2^63 - 1, but is another number");
+  EXPECT_EQ(refusal_of(R"({"id":5,"inputs":[]})"), "id must be a string, but is a number");
 }
 
 TEST(InferMessages, checks_the_lengths_of_binary_data) {

@@ -74,6 +74,32 @@ TEST(PredictRows, json_rows_may_be_nested_or_flat) {
   EXPECT_EQ(refusal_of(kJson, R"({"row": []})", image), "rows is missing");
 }
 
+TEST(PredictRows, rows_of_another_shape_with_as_many_numbers_are_refused) {
+  const auto image = numbers({-1, 3, 1, 2});
+  EXPECT_EQ(read(kJson, R"({"rows": [[[1,2],[3,4],[5,6]]]})", image).shape, (Shape{1, 3, 1, 2}));
+  EXPECT_EQ(read(kJson, R"({"rows": [[1,2,3,4,5,6]]})", image).shape, (Shape{1, 3, 1, 2}));
+  EXPECT_EQ(
+      refusal_of(kJson, R"({"rows": [[1,2,3,4,5,6], [[1,2,3],[4,5,6]]]})", image),
+      "rows[1] has the shape [2, 3], but a row of the model has [3, 1, 2]; nest it so, or send "
+      "its numbers in one array");
+  EXPECT_NE(refusal_of(kJson, R"({"rows": [[[1,2],[3,4]]]})", numbers({-1, 4})), "");
+  // An array in place of an object is JSON, too, whose message says what is missing.
+  EXPECT_EQ(refusal_of("application/x-www-form-urlencoded", "[[1,2,3,4]]", image),
+            "the body must be a JSON object, but is an array");
+}
+
+TEST(PredictRows, npy_may_be_one_row_of_each_shape_that_a_row_may_have) {
+  const auto image = numbers({-1, 1, 2, 3});
+  const auto shape_of = [&](const Shape& shape) {
+    return read("", readers::npy_header(readers::DType::uint8, shape) + "123456", image).shape;
+  };
+  EXPECT_EQ(shape_of({2, 3}), (Shape{1, 2, 3}));
+  EXPECT_EQ(shape_of({6}), (Shape{1, 6}));
+  EXPECT_EQ(shape_of({1, 2, 3}), (Shape{1, 1, 2, 3}));
+  EXPECT_EQ(shape_of({1, 6}), (Shape{1, 6}));
+  EXPECT_EQ(shape_of({3, 2}), (Shape{3, 2}));  // which the model refuses
+}
+
 TEST(PredictRows, json_rows_of_tables_are_cells_or_objects) {
   const auto cells =
       read(kJson, R"({"rows": [[31,"Rome"],{"city":"Oslo","age":0.5},{"city":null}]})", table());
@@ -108,6 +134,8 @@ TEST(PredictRows, reads_csv_with_and_without_a_header) {
             (Texts{"31", "Rome, \"R\""}));
   EXPECT_EQ(bytes_elements(read("text/csv", "31,Rome\n,Oslo\n", table())),
             (Texts{"31", "Rome", "", "Oslo"}));
+  EXPECT_EQ(refusal_of("text/csv", "city,age,city\nRome,31,Oslo\n", table()),
+            "the first line names the column 'city' twice");
   EXPECT_EQ(refusal_of("text/csv", "31,Rome,x\n", table()),
             "line 1 has 3 cells, but the model has 2 columns: age, city");
 }
@@ -165,6 +193,24 @@ TEST(PredictRows, answers_classes_with_their_probabilities) {
   const auto array = readers::parse_npy({bytes.begin(), bytes.end()}, "the answer");
   EXPECT_EQ(array.shape, (Shape{2, 2}));
   EXPECT_EQ(array.values<float>()[1], 0.9F);
+}
+
+TEST(PredictRows, answers_in_the_format_that_is_wanted_most) {
+  const auto type_for = [](const std::string& accept) {
+    const auto type = write_predict_answer(classes(), numbers({-1, 2}), accept).content_type;
+    return type.substr(0, type.find(';'));
+  };
+  for (const char* accept : {"", "*/*", "application/xml", "text/html, */*;q=0.1",
+                             "text/csv;q=0.5, application/json", "application/json, text/csv",
+                             "text/csv;q=0", "TEXT/CSV ; q=0.2 , Application/JSON;q=0.3"}) {
+    EXPECT_EQ(type_for(accept), "application/json") << accept;
+  }
+  for (const char* accept :
+       {"text/csv", "text/csv, application/json", "application/json;q=0,text/csv",
+        "*/*;q=0.1, text/*", "text/csv; header=present;q=0.7, */*;q=0.5"}) {
+    EXPECT_EQ(type_for(accept), "text/csv") << accept;
+  }
+  EXPECT_EQ(type_for("application/x-npy, text/csv;q=0.9"), "application/x-npy");
 }
 
 TEST(PredictRows, answers_values_by_the_names_of_outputs) {
