@@ -95,6 +95,7 @@ bool ServedSource::refresh_locked(bool throws) {
   bool is_complete = true;
   std::vector<FileStamp> broken;
   std::vector<Version> versions;
+  std::string news;
   for (const auto& checkpoint : found) {
     if (const auto* same = served(checkpoint)) {
       versions.push_back(*same);
@@ -104,9 +105,16 @@ bool ServedSource::refresh_locked(bool throws) {
         std::find(broken_.begin(), broken_.end(), checkpoint.stamp) != broken_.end();
     try {
       if (is_known) throw CheckpointError("it was reported before");
-      const int64_t number = checkpoint.number > 0 ? checkpoint.number : next_version_;
+      const bool is_loaded_again = next_version_ > 1 && checkpoint.stamp == numbered_;
+      const int64_t number = checkpoint.number > 0 ? checkpoint.number
+                             : is_loaded_again     ? next_version_ - 1
+                                                   : next_version_;
       versions.push_back({checkpoint, made(checkpoint, number)});
-      if (checkpoint.number == 0) ++next_version_;
+      news += fmt::format("model '{}': version {} is loaded\n", name_, number);
+      if (checkpoint.number == 0) {
+        next_version_ = number + 1;
+        numbered_ = checkpoint.stamp;
+      }
     } catch (const std::exception& error) {
       if (throws) throw;
       is_complete = false;
@@ -122,6 +130,7 @@ bool ServedSource::refresh_locked(bool throws) {
   }
   broken_ = std::move(broken);
   if (!versions.empty()) serve(std::move(versions));
+  if (!throws && !news.empty()) diagnostics::print(news);
   return is_complete;
 }
 
@@ -162,6 +171,12 @@ bool ServedSource::load() {
   const std::lock_guard lock(loading_);
   broken_.clear();
   const bool is_loaded = refresh_locked(/*throws=*/false);
+  if (!is_loaded && find_checkpoints(source_.path).empty()) {
+    diagnostics::print(
+        fmt::format("warning: model '{}' can't be loaded: there is no checkpoint at "
+                    "'{}' any longer\n",
+                    name_, source_.path.string()));
+  }
   const std::lock_guard state(mutex_);
   is_unloaded_ = versions_.empty();
   is_off_ = versions_.empty();
@@ -176,6 +191,7 @@ void ServedSource::unload() {
     is_off_ = true;
   }
   serve({});
+  diagnostics::print(fmt::format("model '{}' is unloaded\n", name_));
 }
 
 bool ServedSource::is_ready() const {

@@ -68,9 +68,10 @@ class ServedSource {
   MemoryBudget& memory_;
   std::string name_;
 
-  std::mutex loading_;  // held while checkpoints are loaded; guards the next three
+  std::mutex loading_;  // held while checkpoints are loaded; guards the next four
   std::vector<FileStamp> broken_;
   int64_t next_version_ = 1;
+  FileStamp numbered_{};  // of the file that has the version before
   bool is_unloaded_ = false;
 
   mutable std::mutex mutex_;  // held for moments; guards the next five

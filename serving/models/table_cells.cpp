@@ -1,5 +1,6 @@
 #include <levin/serving/models/table_cells.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string_view>
@@ -10,11 +11,14 @@
 #include <levin/datamodules/tables/apply_table.h>
 #include <levin/datamodules/tables/text_table.h>
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/number_in.h>
 #include <levin/serving/models/wire_types.h>
 #include <levin/serving/protocol/refusal.h>
 
 namespace levin {
 namespace {
+
+constexpr std::string_view kRowsName = "the rows";
 
 void append_quoted_cell(std::string& csv, std::string_view cell) {
   const auto first = cell.find_first_not_of(" \t");
@@ -53,6 +57,31 @@ std::vector<std::string_view> cells_of(const WireTensor& input, size_t begin, si
   return {texts.begin(), texts.end()};
 }
 
+/// A message about the text that table_features makes, with the row of the request in place of the
+/// line. `first_row` is the request's row in the second line, counted from 0.
+std::string with_row(std::string_view message, std::string_view csv, int64_t first_row,
+                     size_t width) {
+  constexpr std::string_view kPlace = ", line ";
+  if (!message.starts_with(kRowsName) || !message.substr(kRowsName.size()).starts_with(kPlace)) {
+    return std::string(message);
+  }
+  const std::string_view rest = message.substr(kRowsName.size() + kPlace.size());
+  const size_t comma = std::min(rest.find(','), rest.size());
+  const auto line = number_in<int64_t>(rest.substr(0, comma)).value_or(0);
+  // A cell may have several lines.
+  int64_t cells = 0;
+  bool is_quoted = false;
+  int64_t at = 1;
+  for (const char c : csv) {
+    if (at == line) break;
+    if (c == '"') is_quoted = !is_quoted;
+    if (!is_quoted && (c == ',' || c == '\n')) ++cells;
+    if (c == '\n') ++at;
+  }
+  const int64_t row = first_row + cells / static_cast<int64_t>(width);  // the names are a row, too
+  return fmt::format("row {} of the request{}", row, rest.substr(comma));
+}
+
 }  // namespace
 
 std::vector<double> table_features(const tables::FittedTable& fitted,
@@ -73,13 +102,13 @@ std::vector<double> table_features(const tables::FittedTable& fitted,
     csv += (i + 1) % width == 0 ? '\n' : ',';
   }
   try {
-    const auto table = tables::TextTable::parse(csv, "the rows as CSV");
+    const auto table = tables::TextTable::parse(csv, std::string(kRowsName));
     if (!fitted.group.empty()) {
       for (const int64_t group : tables::groups_of(fitted, table)) groups.push_back(group);
     }
     return tables::features_of(fitted, table, fitted.unknown, std::numeric_limits<float>::max());
   } catch (const DataError& error) {
-    throw Refusal::malformed(error.what());
+    throw Refusal::malformed(with_row(error.what(), csv, begin, width));
   }
 }
 

@@ -248,7 +248,28 @@ TEST_F(LocalBackendTest, cells_of_a_table_are_read_as_in_training) {
   }
   const auto [status, message] = refusal_of(backend, row_of("gold", "30"));
   EXPECT_EQ(status, 400);
-  EXPECT_TRUE(says(message, {"plan", "gold"})) << message;
+  EXPECT_TRUE(says(message, {"row 1 of the request, column 1 (plan)", "gold"})) << message;
+
+  // The row of the request, also where parts of it are predicted one after the other, and where
+  // cells have several lines.
+  WireTensor many{.name = "input", .type = WireType::bytes, .shape = {100, 2}};
+  for (int i = 0; i < 100; ++i) {
+    append_bytes_element(many.data, i == 90 ? "gold\n\"x\", y" : "basic");
+    append_bytes_element(many.data, i == 80 || i == 95 ? "x" : "30");
+  }
+  EXPECT_TRUE(says(refusal_of(backend, request_for("LogisticRegression", many)).second,
+                   {"row 81 of the request, column 2 (age)"}));
+  options.unknown = "ignore";
+  TableDataModule lenient(options);
+  LogisticRegression other({.num_classes = 2});
+  const auto lenient_path = trained(other, lenient, "lenient.ckpt");
+  LocalBackend lenient_backend(shipped_classes(), {{.name = "m", .path = lenient_path}}, {});
+  WireTensor lines{.name = "input", .type = WireType::bytes, .shape = {2, 2}};
+  for (const char* cell : {"go,\n\"l\"\nd", "30", "basic", "x, \"y\""}) {
+    append_bytes_element(lines.data, cell);
+  }
+  EXPECT_TRUE(says(refusal_of(lenient_backend, request_for("m", lines)).second,
+                   {"row 2 of the request, column 2 (age)"}));
 }
 
 TEST_F(LocalBackendTest, what_does_not_fit_is_refused_and_says_what_the_model_takes) {
@@ -432,6 +453,7 @@ TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_serve
   save_number(run / "checkpoints" / "epoch=0.ckpt", 1.0);
   LocalBackend backend(shipped_classes(), {{.name = "m", .path = run}}, {});
   EXPECT_EQ(number_of(backend, "m"), 1.0);
+  testing::internal::CaptureStderr();
   std::ofstream(run / "checkpoints" / "epoch=1.ckpt") << "torn";
   EXPECT_THROW(backend.load("m"), Refusal);
   EXPECT_EQ(number_of(backend, "m"), 1.0);
@@ -439,6 +461,13 @@ TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_serve
   save_number(run / "checkpoints" / "epoch=2.ckpt", 2.0);
   EXPECT_TRUE(eventually([&] { return number_of(backend, "m") == 2.0; }));
   EXPECT_EQ(backend.models().at(0).version, "2");
+  std::filesystem::remove_all(run);
+  EXPECT_THROW(backend.load("m"), Refusal);
+  EXPECT_EQ(number_of(backend, "m"), 2.0);
+  // An operator learns of it all.
+  EXPECT_TRUE(says(testing::internal::GetCapturedStderr(),
+                   {"epoch=1.ckpt' isn't a whole checkpoint", "model 'm': version 2 is loaded",
+                    "there is no checkpoint at '" + run.string()}));
 }
 
 TEST_F(LocalBackendTest, a_version_that_was_replaced_is_let_go) {
@@ -490,8 +519,11 @@ TEST_F(LocalBackendTest, a_model_that_was_unloaded_comes_back) {
   EXPECT_TRUE(backend.models().empty());
   EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
   backend.load("m");
-  EXPECT_EQ(number_of(backend, "m"), 1.0);
+  EXPECT_EQ(number_of(backend, "m", "1"), 1.0) << "the same file is the same version";
   EXPECT_THROW(backend.load("other"), Refusal);
+  save_number(folder_ / "a.ckpt", 2.0);
+  backend.load("m");
+  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
   backend.drain();
   EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
   EXPECT_FALSE(backend.is_ready());
