@@ -63,6 +63,18 @@ std::string list_of_models(const Backend& backend, int64_t memory) {
   return text;
 }
 
+/// Throws ConfigError if not one row of a model fits into the memory, since all of its requests
+/// would be refused.
+void require_room(const Backend& backend, int64_t memory) {
+  for (const auto& model : backend.models()) {
+    if (model.bytes_per_row <= memory) continue;
+    throw ConfigError::invalid_value(
+        "memory", fmt::format("{} bytes", with_commas(memory)),
+        fmt::format("must hold at least one row of model '{}', which takes {} bytes", model.name,
+                    with_commas(model.bytes_per_row)));
+  }
+}
+
 /// The address of Redis without the password that it may contain.
 std::string shown(const std::string& url) {
   const size_t at = url.rfind('@');
@@ -103,6 +115,7 @@ int serve(const Arguments& arguments, const Registry& registry) {
   std::unique_ptr<LocalBackend> models;
   if (plan.has_models) {
     models = std::make_unique<LocalBackend>(registry, plan.sources, plan.models);
+    require_room(*models, plan.models.memory);
   }
   std::unique_ptr<RedisBackend> front;
   std::optional<RedisWorker> worker;

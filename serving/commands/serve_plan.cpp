@@ -1,5 +1,8 @@
 #include <levin/serving/commands/serve_plan.h>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +33,12 @@ void require_seconds(std::string_view option, double value, bool may_be_zero = f
                                    may_be_zero ? "must be 0 or more" : "must be more than 0");
 }
 
+/// Without the brackets that an IPv6 address has in a URL.
+std::string bare_host(const std::string& host) {
+  const bool has_brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  return has_brackets ? host.substr(1, host.size() - 2) : host;
+}
+
 std::string read_token(const std::string& given, std::vector<std::string>& warnings) {
   const std::string path = expand_home(given, "token_file");
   std::string token = read_token_file(path);
@@ -48,8 +57,17 @@ std::string read_token(const std::string& given, std::vector<std::string>& warni
 
 HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnings) {
   HttpOptions http;
-  http.host = o.host;
+  if (o.host.empty()) {  // which would be all addresses
+    throw ConfigError::invalid_value("host", "''",
+                                     "must be an address of this machine, such as 127.0.0.1, or "
+                                     "0.0.0.0 for all of them");
+  }
+  http.host = bare_host(o.host);
   http.port = o.port;
+  if (o.threads < 0) {
+    throw ConfigError::invalid_value("threads", fmt::format("{}", o.threads),
+                                     "must be 0 (one for each core, at most 4) or more");
+  }
   http.threads = o.threads != 0 ? o.threads : std::min(usable_cores(), kMostThreads);
   http.max_connections = o.max_connections;
   http.max_body = parse_bytes(o.max_body, "max_body");
@@ -63,12 +81,12 @@ HttpOptions http_options(const ServeOptions& o, std::vector<std::string>& warnin
   if (!o.token_file.empty()) http.token = read_token(o.token_file, warnings);
   // The page asks for the token; orchestrators ask for the health without one.
   http.open_paths = {"/", "/page.css", "/page.js", "/v2/health/live", "/v2/health/ready"};
-  if (is_loopback(o.host)) return http;
+  if (is_loopback(http.host)) return http;
   if (http.token.empty()) {
     warnings.push_back(
         fmt::format("everybody who can reach {} can use these models, and load and unload them; "
                     "--token-file asks for a token",
-                    o.host));
+                    http.host));
   } else if (http.tls_certificate.empty()) {
     warnings.push_back(
         "the token and the data travel unencrypted; --tls-certificate and --tls-key encrypt them");
@@ -93,7 +111,10 @@ LocalBackendOptions model_options(const ServeOptions& o) {
 }  // namespace
 
 bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "::1" || host.substr(0, 4) == "127.";
+  if (host == "localhost" || host == "::1") return true;
+  in_addr address{};
+  const bool is_ipv4 = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return is_ipv4 && host.starts_with("127.");  // 127.example.org is a name
 }
 
 int64_t parse_bytes(std::string_view text, std::string_view name) {

@@ -1,5 +1,9 @@
 #include <levin/serving/http/tls_context.h>
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <string>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -23,6 +27,19 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+/// What reading a file says, if it can't be read; OpenSSL only says what isn't right in it.
+std::string reading_problem(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path);
+  if (file.get() != std::ifstream::traits_type::eof()) return {};
+  return errno != 0 ? std::strerror(errno) : "it is empty";
+}
+
+std::string problem_of(const std::string& path, const boost::system::error_code& error) {
+  const auto problem = reading_problem(path);
+  return problem.empty() ? error.message() : problem;
+}
+
 }  // namespace
 
 std::unique_ptr<boost::asio::ssl::context> make_tls_context(const std::string& certificate,
@@ -41,14 +58,14 @@ std::unique_ptr<boost::asio::ssl::context> make_tls_context(const std::string& c
     throw ConfigError(
         fmt::format("tls_certificate = '{}' can't be used: {}; it must be a PEM file with the "
                     "certificate of the server, followed by those that signed it",
-                    certificate, error.message()));
+                    certificate, problem_of(certificate, error)));
   }
   context->use_private_key_file(key, ssl::context::pem, error);
   if (error || ::SSL_CTX_check_private_key(native) != 1) {
     throw ConfigError(fmt::format(
         "tls_key = '{}' can't be used: {}; it must be a PEM file with the private key that belongs "
         "to '{}'",
-        key, error ? error.message() : "it belongs to another certificate", certificate));
+        key, error ? problem_of(key, error) : "it belongs to another certificate", certificate));
   }
   return context;
 }

@@ -56,8 +56,12 @@ class Waiting {
 
  private:
   [[noreturn]] void refuse(std::string_view why) const {
-    throw DataError(fmt::format("{} can't be reached: {}; start the server, or check the URL",
-                                target_.server().origin(), why));
+    const std::string_view advice =
+        why.find("certificate") == std::string_view::npos
+            ? "start the server, or check the URL"
+            : "name a file of certificates to trust by --ca-file, or trust any by --insecure";
+    throw DataError(
+        fmt::format("{} can't be reached: {}; {}", target_.server().origin(), why, advice));
   }
 
   const LoadTarget& target_;

@@ -73,7 +73,8 @@ TEST(ServePlan, OptionsThatDontFitTogetherAreRefused) {
   EXPECT_NE(error_of({.delay = kInfinity}, {"a"}).find("delay"), std::string::npos);
   EXPECT_NE(error_of({.timeout = kInfinity}, {"a"}).find("timeout"), std::string::npos);
   EXPECT_NE(error_of({.queue = -1}, {"a"}).find("queue"), std::string::npos);
-  EXPECT_NE(error_of({.threads = -1}, {"a"}).find("threads"), std::string::npos);
+  EXPECT_NE(error_of({.threads = -1}, {"a"}).find("threads = -1: must be 0"), std::string::npos);
+  EXPECT_NE(error_of({.host = ""}, {"a"}).find("host"), std::string::npos);
   EXPECT_NE(error_of({.model_threads = 0}, {"a"}).find("model_threads"), std::string::npos);
   EXPECT_NE(error_of({.max_connections = 0}, {"a"}).find("max_connections"), std::string::npos);
   EXPECT_NE(error_of({.read_timeout = 1e7}, {"a"}).find("read_timeout"), std::string::npos);
@@ -144,6 +145,11 @@ TEST(ServePlan, AnOpenAddressWithoutATokenIsWarnedOf) {
   const auto open = plan_service({.host = "0.0.0.0"}, {"a"});
   ASSERT_EQ(open.warnings.size(), 1u);
   EXPECT_NE(open.warnings[0].find("--token-file"), std::string::npos);
+  EXPECT_EQ(plan_service({.host = "127.example.org"}, {"a"}).warnings.size(), 1u);
+  for (const char* host : {"127.0.0.1", "127.1.2.3", "localhost", "::1", "[::1]"}) {
+    EXPECT_TRUE(plan_service({.host = host}, {"a"}).warnings.empty()) << host;
+  }
+  EXPECT_EQ(plan_service({.host = "[::1]"}, {"a"}).http.host, "::1");
 }
 
 TEST(ServePlan, TheTokenIsTheFirstLineOfItsFile) {

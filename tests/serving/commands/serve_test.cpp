@@ -102,6 +102,8 @@ TEST_F(Serve, SaysWhatIsWrong) {
   expect_error({"serve", "missing.ckpt"}, 1, "missing.ckpt");
   expect_error({"serve"}, 2, "takes a model");
   expect_error({"serve", "last", "--prt", "1"}, 2, "--port");
+  train();
+  expect_error({"serve", "last", "--port", "0", "--memory", "15"}, 2, "at least one row");
 }
 
 TEST_F(Serve, APortThatIsTakenIsNamed) {

@@ -188,7 +188,7 @@ TEST_F(Tls, SaysWhichFileCantBeUsed) {
   wrong = options();
   wrong.tls_certificate = folder_ / "none.pem";
   EXPECT_TRUE(says(message_of<ConfigError>([&] { HttpServer server(wrong, echo); }),
-                   {"none.pem' can't be used", "PEM file with the certificate"}));
+                   {"none.pem' can't be used: No such file", "PEM file with the certificate"}));
   wrong = options();
   wrong.tls_key = certificate_;
   EXPECT_TRUE(says(message_of<ConfigError>([&] { HttpServer server(wrong, echo); }),
