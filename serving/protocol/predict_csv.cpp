@@ -87,7 +87,7 @@ WireTensor csv_table(const std::string& body, const ModelMetadata& model) {
 
 WireTensor csv_numbers(const std::string& body, const ModelMetadata& model) {
   const auto& input = model.inputs.front();
-  WireTensor tensor{.name = input.name, .type = input.type, .shape = input.shape};
+  WireTensor tensor{.name = input.name, .type = type_in_text(input.type), .shape = input.shape};
   const bool varies = std::any_of(input.shape.begin() + (input.shape.empty() ? 0 : 1),
                                   input.shape.end(), [](int64_t size) { return size < 0; });
   if (!tensor.shape.empty()) tensor.shape.front() = 1;

@@ -15,6 +15,7 @@
 #include <levin/serving/protocol/json_text.h>
 #include <levin/serving/protocol/refusal.h>
 #include <levin/serving/protocol/row_shape.h>
+#include <levin/serving/protocol/tensor_numbers.h>
 
 namespace levin {
 
@@ -175,7 +176,7 @@ WireTensor json_rows(const std::string& body, const ModelMetadata& model) {
   if (!root.find("rows", rows) && !root.find("instances", rows)) root.missing("rows");
   if (rows.begin() == rows.end()) throw Refusal::malformed("rows is empty");
   const auto& input = model.inputs.front();
-  WireTensor tensor{.name = input.name, .type = input.type, .shape = input.shape};
+  WireTensor tensor{.name = input.name, .type = type_in_text(input.type), .shape = input.shape};
   if (model.columns.empty() || input.type != WireType::bytes) {
     read_number_rows(rows, body.size(), tensor);
   } else {

@@ -20,4 +20,10 @@ std::string text_at(const WireTensor& tensor, size_t index);
 /// BF16 and BYTES hold none.
 bool append_number(WireTensor& tensor, double value);
 
+/// The type in which numbers in a text are read for an input of `type`: FP32 for FP16 and BF16,
+/// to which the model converts them.
+inline WireType type_in_text(WireType type) {
+  return type == WireType::fp16 || type == WireType::bf16 ? WireType::fp32 : type;
+}
+
 }  // namespace levin

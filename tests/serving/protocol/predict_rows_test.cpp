@@ -88,6 +88,17 @@ TEST(PredictRows, rows_of_another_shape_with_as_many_numbers_are_refused) {
             "the body must be a JSON object, but is an array");
 }
 
+TEST(PredictRows, texts_are_read_for_models_of_half_precision) {
+  for (const WireType type : {WireType::bf16, WireType::fp16}) {
+    const auto model = numbers({-1, 2}, type);
+    for (const auto& rows :
+         {read(kJson, R"({"rows": [[1.5,2]]})", model), read("text/csv", "1.5,2\n", model)}) {
+      EXPECT_EQ(rows.type, WireType::fp32);
+      EXPECT_EQ(rows.data, raw<float>({1.5F, 2}));
+    }
+  }
+}
+
 TEST(PredictRows, npy_may_be_one_row_of_each_shape_that_a_row_may_have) {
   const auto image = numbers({-1, 1, 2, 3});
   const auto shape_of = [&](const Shape& shape) {
