@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,8 @@ class Backend {
 
   /// The versions of models that can be asked now, sorted by name and, the newest last, by version.
   virtual std::vector<ModelMetadata> models() const = 0;
+  /// The names of models that can be loaded, but of which no version can be asked now.
+  virtual std::vector<std::string> unloaded() const { return {}; }
   /// Returns the metadata of one of them: of the newest version if `version` is empty, and of the
   /// only model there is if `name` is. Throws Refusal: 404 for one that isn't there, 400 if there
   /// are several models and none is named.

@@ -149,6 +149,14 @@ class LocalBackend::Implementation {
     }
   }
 
+  std::vector<std::string> unloaded() const {
+    std::vector<std::string> names;
+    for (const auto& [name, source] : sources_) {
+      if (source->versions().empty()) names.push_back(name);
+    }
+    return names;
+  }
+
   bool is_ready() const {
     return !is_draining_ && std::all_of(sources_.begin(), sources_.end(),
                                         [](const auto& entry) { return entry.second->is_ready(); });
@@ -197,6 +205,8 @@ std::vector<ModelMetadata> LocalBackend::models() const {
       [&](const ModelWorker& worker) { result.push_back(worker.metadata()); });
   return result;
 }
+
+std::vector<std::string> LocalBackend::unloaded() const { return implementation_->unloaded(); }
 
 std::shared_ptr<const ModelMetadata> LocalBackend::find(std::string_view name,
                                                         std::string_view version) const {

@@ -65,6 +65,7 @@ class LocalBackend : public Backend {
 
   void infer(InferenceRequest request, Answer answer) override;
   std::vector<ModelMetadata> models() const override;
+  std::vector<std::string> unloaded() const override;
   std::shared_ptr<const ModelMetadata> find(std::string_view name,
                                             std::string_view version) const override;
   bool is_ready() const override;

@@ -24,12 +24,27 @@ bool is_asked_for(const InferenceRequest& request, const std::string& output) {
                      [&](const RequestedOutput& each) { return each.name == output; });
 }
 
+/// Throws CheckpointError if a file doesn't say of which class its module is. What says it wrongly
+/// is left to load_module.
+void require_class(const StateDict& checkpoint, const std::string& path) {
+  try {
+    if (module_description(checkpoint)) return;
+  } catch (const CheckpointError&) {
+    return;
+  }
+  throw CheckpointError::io(
+      "serve", path,
+      "it doesn't say which class its module is of, because another program, `levin export` or an "
+      "older Levin wrote it; serve a checkpoint that `levin fit` or a Trainer saved");
+}
+
 }  // namespace
 
 ServedModel::ServedModel(const Registry& registry, const std::filesystem::path& path,
                          std::string name, std::string version, at::Device device)
     : device_(device) {
   const StateDict checkpoint = load_checkpoint(path);
+  require_class(checkpoint, path.string());
   module_ = load_module(registry, checkpoint, path.string());
   preparation_ = naming_checkpoint(
       path, [&] { return std::make_unique<RowPreparation>(checkpoint, path.string()); });

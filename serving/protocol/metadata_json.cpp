@@ -98,14 +98,20 @@ std::string model_config_json(const ModelMetadata& model) {
   return json + '}';
 }
 
-std::string repository_index_json(const std::vector<ModelMetadata>& models) {
+std::string repository_index_json(const std::vector<ModelMetadata>& models,
+                                  const std::vector<std::string>& unloaded) {
   std::string json = "[";
-  for (size_t i = 0; i < models.size(); ++i) {
-    json += i > 0 ? ",{" : "{";
-    append_member(json, "name", models[i].name);
+  const auto add = [&](const std::string& name, const std::string& version, std::string_view rest) {
+    json += json.size() > 1 ? ",{" : "{";
+    append_member(json, "name", name);
     json += ',';
-    append_member(json, "version", models[i].version);
-    json += R"(,"state":"READY","reason":""})";
+    append_member(json, "version", version);
+    json += rest;
+  };
+  for (const auto& model : models)
+    add(model.name, model.version, R"(,"state":"READY","reason":""})");
+  for (const auto& name : unloaded) {
+    add(name, "", R"(,"state":"UNAVAILABLE","reason":"unloaded"})");
   }
   return json + ']';
 }

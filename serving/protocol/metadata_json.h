@@ -23,8 +23,10 @@ std::string model_metadata_json(const ModelMetadata& model,
 /// is known, shapes lack the rows, and batches are made dynamically; if not, the first size is -1.
 std::string model_config_json(const ModelMetadata& model);
 
-/// POST v2/repository/index: [{"name", "version", "state": "READY", "reason": ""}].
-std::string repository_index_json(const std::vector<ModelMetadata>& models);
+/// POST v2/repository/index: [{"name", "version", "state": "READY", "reason": ""}]. The models
+/// called `unloaded` are UNAVAILABLE and have no version.
+std::string repository_index_json(const std::vector<ModelMetadata>& models,
+                                  const std::vector<std::string>& unloaded = {});
 
 /// Returns the versions of a model among `models`, in their order.
 std::vector<std::string> versions_of(const std::vector<ModelMetadata>& models,

@@ -78,6 +78,15 @@ bool comes_from_another_site(const HttpRequest& request) {
          to_small_letters(std::string(host_of(header(request.headers, "Host"))));
 }
 
+/// Whether a request for the index asks for models that are ready alone.
+bool wants_ready_only(const std::string& body) {
+  if (body.empty()) return false;
+  const JsonDocument document(body, body.size());
+  bool ready = false;
+  JsonObject(document.object(), "").find("ready", ready);
+  return ready;
+}
+
 /// Refuses a configuration of the client's own for a model that is to be loaded (400), which would
 /// have no effect.
 void check_load_parameters(const std::string& body) {
@@ -129,11 +138,11 @@ class Service {
     }
     if (route.action == ServiceAction::infer) return infer(address, std::move(request), reply);
     if (route.action == ServiceAction::predict) return predict(address, std::move(request), reply);
-    reply(answer_at_once(address));
+    reply(answer_at_once(address, request.body));
   }
 
  private:
-  HttpResponse answer_at_once(const ServiceAddress& address);
+  HttpResponse answer_at_once(const ServiceAddress& address, const std::string& body);
   HttpResponse answer_about_model(const ServiceAddress& address);
   void change_models(const ServiceAddress& address, const HttpReply& reply);
   std::vector<ModelStatistics> statistics_of(const ServiceAddress& address) const;
@@ -238,7 +247,7 @@ void Service::infer(const ServiceAddress& address, HttpRequest request, const Ht
       });
 }
 
-HttpResponse Service::answer_at_once(const ServiceAddress& address) {
+HttpResponse Service::answer_at_once(const ServiceAddress& address, const std::string& body) {
   switch (address.route->action) {
     case ServiceAction::live:
       return state_answer("live", true);
@@ -253,7 +262,9 @@ HttpResponse Service::answer_at_once(const ServiceAddress& address) {
     case ServiceAction::server:
       return service_json(server_metadata_json());
     case ServiceAction::index:
-      return service_json(repository_index_json(backend_.models()));
+      return service_json(repository_index_json(backend_.models(), wants_ready_only(body)
+                                                                       ? std::vector<std::string>()
+                                                                       : backend_.unloaded()));
     case ServiceAction::openapi:
       return service_json(openapi_json());
     case ServiceAction::statistics:

@@ -517,6 +517,7 @@ TEST_F(LocalBackendTest, a_model_that_was_unloaded_comes_back) {
                        {.reload = false});
   backend.unload("m");
   EXPECT_TRUE(backend.models().empty());
+  EXPECT_EQ(backend.unloaded(), (std::vector<std::string>{"m"}));
   EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
   backend.load("m");
   EXPECT_EQ(number_of(backend, "m", "1"), 1.0) << "the same file is the same version";
@@ -541,6 +542,11 @@ TEST_F(LocalBackendTest, what_can_not_be_served_is_refused_at_the_start) {
     return std::vector<ModelSource>{{.path = folder_ / name}};
   };
   EXPECT_TRUE(says(message(path_of("torn.ckpt")), {"torn.ckpt"}));
+  StateDict weights;  // as a state dict of PyTorch has them
+  weights.tensors = number_.tensors;
+  save_checkpoint(folder_ / "weights.ckpt", weights);
+  EXPECT_TRUE(says(message(path_of("weights.ckpt")),
+                   {"weights.ckpt", "which class", "serve a checkpoint that `levin fit`"}));
   EXPECT_TRUE(says(message(path_of("missing.ckpt")), {"missing.ckpt", "there is no checkpoint"}));
   EXPECT_TRUE(says(message(path_of("empty")), {"empty", "there is no checkpoint"}));
   EXPECT_TRUE(says(message({{.path = folder_ / "a.ckpt"}, {.path = folder_ / "a.ckpt"}}),

@@ -60,6 +60,7 @@ class FakeBackend : public Backend {
   }
 
   std::vector<ModelMetadata> models() const override { return metadata; }
+  std::vector<std::string> unloaded() const override { return {"resting"}; }
   bool is_ready() const override { return ready; }
   std::vector<ModelStatistics> statistics() const override {
     ModelStatistics numbers;

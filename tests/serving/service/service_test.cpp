@@ -251,6 +251,18 @@ TEST_F(Service, PagesOfOtherSitesCantPostWhereTheBrowserOnlySaysTheirOrigin) {
   EXPECT_EQ(ask("GET", "/v2", {}, {{"Host", "a"}, {"Origin", "http://b"}}).status, 200);
 }
 
+TEST_F(Service, TheIndexAlsoHasModelsThatCanBeLoaded) {
+  const auto index = json::parse(ask("POST", "/v2/repository/index", "{}").body);
+  ASSERT_EQ(index.size(), 2U);
+  EXPECT_EQ(index[0]["state"], "READY");
+  EXPECT_EQ(
+      index[1],
+      (json{
+          {"name", "resting"}, {"version", ""}, {"state", "UNAVAILABLE"}, {"reason", "unloaded"}}));
+  EXPECT_EQ(json::parse(ask("POST", "/v2/repository/index", R"({"ready":true})").body).size(), 1U);
+  EXPECT_EQ(ask("POST", "/v2/repository/index", R"({"ready":1})").status, 400);
+}
+
 TEST_F(Service, AConfigurationOfTheClientsOwnIsRefused) {
   const std::string path = "/v2/repository/models/sums/load";
   EXPECT_EQ(ask("POST", path, R"({"parameters":{"config":"{}"}})").status, 400);
