@@ -17,9 +17,9 @@ std::string first_line_of(const std::string& path) {
   try {
     const std::string text = files::read_text(path, kMostTokenBytes);
     return text.substr(0, text.find('\n'));
-  } catch (const CheckpointError&) {
+  } catch (const CheckpointError& error) {  // it names the path and the cause
     throw ConfigError(
-        fmt::format("the token file {} can't be read; write the token into its first line", path));
+        fmt::format("the first line of the token file is the token, but {}", error.what()));
   }
 }
 

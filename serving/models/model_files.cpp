@@ -19,21 +19,25 @@ namespace fs = std::filesystem;
 
 constexpr int kMostDepth = 4;  // levin_logs/version_3/checkpoints/best.ckpt
 
-std::optional<FileStamp> stamp_of(const fs::path& path) {
+int64_t nanoseconds(const timespec& time) {
+  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+/// `checkpoint`, which is `file` or a folder with it.
+std::optional<FoundCheckpoint> checkpoint_of(const fs::path& checkpoint, const fs::path& file) {
   struct stat status = {};
-  if (::stat(path.c_str(), &status) != 0) return {};
-  return FileStamp{
-      .modified_ns = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec,
-      .device = static_cast<uint64_t>(status.st_dev),
-      .inode = static_cast<uint64_t>(status.st_ino),
-      .size = static_cast<uint64_t>(status.st_size)};
+  if (::stat(file.c_str(), &status) != 0) return {};
+  return FoundCheckpoint{.path = checkpoint,
+                         .stamp = {.modified_ns = nanoseconds(status.st_mtim),
+                                   .device = static_cast<uint64_t>(status.st_dev),
+                                   .inode = static_cast<uint64_t>(status.st_ino),
+                                   .size = static_cast<uint64_t>(status.st_size)},
+                         .touched_ns = nanoseconds(status.st_ctim)};
 }
 
 /// The checkpoint that a sharded run wrote into a folder.
 std::optional<FoundCheckpoint> sharded_checkpoint_in(const fs::path& folder) {
-  const auto stamp = stamp_of(folder / "index.json");
-  if (!stamp) return {};
-  return FoundCheckpoint{.path = folder, .stamp = *stamp};
+  return checkpoint_of(folder, folder / "index.json");
 }
 
 bool is_checkpoint_name(const fs::path& path) {
@@ -67,7 +71,7 @@ std::optional<FoundCheckpoint> newest_checkpoint_in(const fs::path& folder, int 
       if (depth >= kMostDepth) continue;
       if (auto found = newest_checkpoint_in(path, depth + 1)) keep_newer(newest, *found);
     } else if (is_checkpoint_name(path)) {
-      if (const auto stamp = stamp_of(path)) keep_newer(newest, {.path = path, .stamp = *stamp});
+      if (auto found = checkpoint_of(path, path)) keep_newer(newest, *std::move(found));
     }
   }
   return newest;
@@ -101,7 +105,7 @@ std::vector<FoundCheckpoint> find_checkpoints(const fs::path& path) {
   std::vector<FoundCheckpoint> found;
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
-    if (const auto stamp = stamp_of(path)) found.push_back({.path = path, .stamp = *stamp});
+    if (auto file = checkpoint_of(path, path)) found.push_back(*std::move(file));
     return found;
   }
   for (const auto& folder : numbered_folders(path)) {

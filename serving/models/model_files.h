@@ -19,6 +19,8 @@ struct FileStamp {
 struct FoundCheckpoint {
   std::filesystem::path path{};
   FileStamp stamp{};
+  /// When anything about the file changed, its permissions included (st_ctime).
+  int64_t touched_ns = 0;
   /// The name of its folder in a numbered repository; 0 for others.
   int64_t number = 0;
 };

@@ -4,7 +4,10 @@
 #include <chrono>
 #include <cmath>
 #include <exception>
+#include <filesystem>
 #include <iterator>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -17,6 +20,19 @@
 #include <levin/framework/threads/one_thread.h>
 
 namespace levin {
+namespace {
+
+/// Why no checkpoint is found at a path.
+std::string why_none(const std::filesystem::path& path) {
+  std::error_code error;
+  const std::filesystem::directory_iterator entries(path, error);
+  if (error == std::errc::permission_denied) return error.message();
+  const std::string hint = files::exists(path) ? std::string() : missing_file_hint(path.string());
+  return "there is no checkpoint" +
+         (hint.empty() ? "; name a checkpoint, or a folder of them" : hint);
+}
+
+}  // namespace
 
 ServedSource::ServedSource(const Registry& registry, ModelSource source,
                            const LocalBackendOptions& options, at::Device device,
@@ -82,18 +98,11 @@ const ServedSource::Version* ServedSource::served(const FoundCheckpoint& checkpo
 bool ServedSource::refresh_locked(bool throws) {
   const auto found = find_checkpoints(source_.path);
   if (found.empty()) {
-    if (throws) {
-      const std::string path = source_.path.string();
-      const std::string hint = files::exists(path) ? std::string() : missing_file_hint(path);
-      throw CheckpointError::io(
-          "serve", path,
-          "there is no checkpoint" +
-              (hint.empty() ? "; name a checkpoint, or a folder of them" : hint));
-    }
+    if (throws) throw CheckpointError::io("serve", source_.path.string(), why_none(source_.path));
     return false;  // perhaps the folder can't be reached for a moment
   }
   bool is_complete = true;
-  std::vector<FileStamp> broken;
+  std::vector<FoundCheckpoint> broken;
   std::vector<Version> versions;
   std::string news;
   for (const auto& checkpoint : found) {
@@ -102,7 +111,9 @@ bool ServedSource::refresh_locked(bool throws) {
       continue;
     }
     const bool is_known =
-        std::find(broken_.begin(), broken_.end(), checkpoint.stamp) != broken_.end();
+        std::any_of(broken_.begin(), broken_.end(), [&](const FoundCheckpoint& before) {
+          return before.stamp == checkpoint.stamp && before.touched_ns == checkpoint.touched_ns;
+        });
     try {
       if (is_known) throw CheckpointError("it was reported before");
       const bool is_loaded_again = next_version_ > 1 && checkpoint.stamp == numbered_;
@@ -118,7 +129,7 @@ bool ServedSource::refresh_locked(bool throws) {
     } catch (const std::exception& error) {
       if (throws) throw;
       is_complete = false;
-      broken.push_back(checkpoint.stamp);
+      broken.push_back(checkpoint);
       if (!is_known) {
         diagnostics::print(fmt::format("warning: a new checkpoint of model '{}' isn't served: {}\n",
                                        name_, plain_message(error)));

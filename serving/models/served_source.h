@@ -68,8 +68,8 @@ class ServedSource {
   MemoryBudget& memory_;
   std::string name_;
 
-  std::mutex loading_;  // held while checkpoints are loaded; guards the next four
-  std::vector<FileStamp> broken_;
+  std::mutex loading_;                   // held while checkpoints are loaded; guards the next four
+  std::vector<FoundCheckpoint> broken_;  // which aren't tried again until they change
   int64_t next_version_ = 1;
   FileStamp numbered_{};  // of the file that has the version before
   bool is_unloaded_ = false;

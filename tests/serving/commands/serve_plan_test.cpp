@@ -14,6 +14,7 @@
 #include <levin/framework/core/error.h>
 
 #include "framework/temporary_folder.h"
+#include "framework/without_root.h"
 
 namespace levin::serve_plan_test {
 namespace {
@@ -173,7 +174,18 @@ TEST(ServePlan, TheTokenIsTheFirstLineOfItsFile) {
   }
   std::ofstream(path) << "\n";
   EXPECT_NE(error_of({.token_file = path}, {"a"}).find("openssl rand"), std::string::npos);
-  EXPECT_NE(error_of({.token_file = path + "x"}, {"a"}).find("can't be read"), std::string::npos);
+}
+
+TEST(ServePlan, ATokenThatCanNotBeReadSaysWhy) {
+  const test::TemporaryFolder folder;
+  const std::string path = folder.string() + "/token";
+  EXPECT_NE(error_of({.token_file = path}, {"a"}).find("No such file"), std::string::npos);
+  std::ofstream(path) << "secret-1\n";
+  ::chmod(path.c_str(), 0);
+  const test::WithoutRoot without_root;
+  const std::string denied = error_of({.token_file = path}, {"a"});
+  EXPECT_NE(denied.find("the token"), std::string::npos) << denied;
+  EXPECT_NE(denied.find("'" + path + "': Permission denied"), std::string::npos) << denied;
 }
 
 }  // namespace

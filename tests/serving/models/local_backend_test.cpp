@@ -24,10 +24,12 @@
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 #include <levin/serving/http/http_server.h>
+#include <levin/serving/models/served_source.h>
 
 #include "framework/eventually.h"
 #include "framework/message_of.h"
 #include "framework/support.h"
+#include "framework/without_root.h"
 #include "serving/http/raw_client.h"
 
 namespace levin::local_backend_test {
@@ -470,6 +472,33 @@ TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_serve
                     "there is no checkpoint at '" + run.string()}));
 }
 
+// A chmod changes neither the time of the last write nor the size.
+TEST_F(LocalBackendTest, a_checkpoint_that_could_not_be_read_is_tried_again_after_a_chmod) {
+  using std::filesystem::perms;
+  const auto models = folder_ / "models";
+  save_number(models / "first.ckpt", 1.0);
+  std::filesystem::permissions(folder_.path(), perms(0755));
+  std::filesystem::permissions(models / "first.ckpt", perms(0644));
+  const Registry registry = shipped_classes();
+  MemoryBudget memory(1'000'000);
+  ServedSource source(registry, {.name = "m", .path = models}, {}, at::kCPU, memory);
+  save_number(models / "second.part", 2.0);
+  std::filesystem::permissions(models / "second.part", perms(0));
+  std::filesystem::rename(models / "second.part", models / "second.ckpt");
+  const auto is_complete = [&] {
+    const test::WithoutRoot without_root;
+    return source.refresh();
+  };
+  EXPECT_FALSE(is_complete());
+  EXPECT_FALSE(is_complete());
+  EXPECT_TRUE(eventually([&] {  // again and again, if the clock of the file system is coarse
+    std::filesystem::permissions(models / "second.ckpt", perms(0644));
+    return is_complete();
+  }));
+  ASSERT_EQ(source.versions().size(), 1U);
+  EXPECT_EQ(source.versions()[0]->metadata().version, "2");
+}
+
 TEST_F(LocalBackendTest, a_version_that_was_replaced_is_let_go) {
   const auto path = folder_ / "live.ckpt";
   save_number(path, 1.0);
@@ -555,6 +584,20 @@ TEST_F(LocalBackendTest, what_can_not_be_served_is_refused_at_the_start) {
   EXPECT_TRUE(says(message(path_of("a.ckpt"), {.max_batch = 0}), {"batch", "at least 1"}));
   EXPECT_TRUE(says(message(path_of("a.ckpt"), {.device = "tpu"}), {"tpu", "cpu"}));
   EXPECT_TRUE(says(message({}), {"no model"}));
+}
+
+TEST_F(LocalBackendTest, what_may_not_be_read_is_refused_with_the_cause) {
+  save_number(folder_ / "models/a.ckpt", 1.0);
+  std::filesystem::permissions(folder_.path(), std::filesystem::perms(0755));
+  const auto refused = [&](const std::string& path) {
+    const test::WithoutRoot without_root;
+    return message_of<Error>([&] { LocalBackend(shipped_classes(), {{.path = path}}, {}); });
+  };
+  std::filesystem::permissions(folder_ / "models/a.ckpt", std::filesystem::perms(0));
+  EXPECT_TRUE(says(refused(folder_ / "models"), {"a.ckpt", "Permission denied"}));
+  std::filesystem::permissions(folder_ / "models", std::filesystem::perms(0));
+  EXPECT_TRUE(says(refused(folder_ / "models"), {"models", "Permission denied"}));
+  std::filesystem::permissions(folder_ / "models", std::filesystem::perms(0755));
 }
 
 TEST_F(LocalBackendTest, an_idle_model_that_is_quick_answers_on_the_thread_of_the_server) {
