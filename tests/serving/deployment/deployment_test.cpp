@@ -1,4 +1,8 @@
+#include <arpa/inet.h>
+#include <netinet/in.h>
+
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -113,7 +117,64 @@ TEST(Deployment, compose_starts_levin_as_it_can_be_and_gives_it_time_to_end) {
       EXPECT_NE(model.find("=/models/"), model.npos);
     }
   }
-  at(root, {"services", "redis"});
+}
+
+// Compose stops what others depend on after those: nginx, then the front ends, then the models, and
+// Redis last. So whatever nginx has begun is answered.
+TEST(Deployment, compose_stops_nginx_first_and_redis_last) {
+  const ConfigNode root = compose();
+  for (const char* front : {"front1", "front2"}) {
+    EXPECT_EQ(words_of(at(root, {"services", front, "depends_on"})), (Words{"redis", "model"}));
+  }
+  EXPECT_EQ(words_of(at(root, {"services", "model", "depends_on"})), Words{"redis"});
+  EXPECT_EQ(words_of(at(root, {"services", "nginx", "depends_on"})), (Words{"front1", "front2"}));
+  const ConfigNode& nginx = at(root, {"services", "nginx"});
+  EXPECT_EQ(at(nginx, {"stop_signal"}).text, "SIGQUIT");  // SIGTERM breaks requests off
+  EXPECT_GT(number_in(at(nginx, {"stop_grace_period"}).text, "^(\\d+)s$"),
+            number_in(example("nginx.conf"), "proxy_read_timeout (\\d+)s;"));
+}
+
+/// An address such as 10.0.0.1 as a number.
+uint32_t address(const std::string& text) {
+  in_addr found = {};
+  EXPECT_EQ(::inet_pton(AF_INET, text.c_str(), &found), 1) << text;
+  return ntohl(found.s_addr);
+}
+
+/// Whether a range, such as 10.0.0.0/24, has an address.
+bool has(const std::string& range, const std::string& text) {
+  const size_t slash = range.find('/');
+  const int bits = 32 - std::atoi(range.c_str() + slash + 1);
+  return address(range.substr(0, slash)) >> bits == address(text) >> bits;
+}
+
+// nginx asks for the addresses of the front ends only at its start.
+TEST(Deployment, compose_gives_front_ends_addresses_that_no_other_container_can_get) {
+  const ConfigNode root = compose();
+  const ConfigNode& ranges = at(root, {"networks", "default", "ipam", "config"}).items.at(0);
+  const std::string subnet = at(ranges, {"subnet"}).text;
+  const std::string others = at(ranges, {"ip_range"}).text;
+  EXPECT_TRUE(has(subnet, others.substr(0, others.find('/'))));
+  std::set<std::string> addresses;
+  for (const char* name : {"front1", "front2"}) {
+    const std::string own =
+        at(root, {"services", name, "networks", "default", "ipv4_address"}).text;
+    EXPECT_TRUE(has(subnet, own)) << own;
+    EXPECT_FALSE(has(others, own)) << own;
+    addresses.insert(own);
+  }
+  EXPECT_EQ(addresses.size(), 2U);
+}
+
+// Redis has no password and no port on the host; protected mode would refuse the other containers.
+TEST(Deployment, compose_lets_containers_alone_reach_redis) {
+  const ConfigNode root = compose();
+  const ConfigNode& redis = at(root, {"services", "redis"});
+  const Words command = words_of(at(redis, {"command"}));
+  const auto mode = std::find(command.begin(), command.end(), "--protected-mode");
+  ASSERT_NE(mode, command.end());
+  EXPECT_EQ(*std::next(mode), "no");
+  EXPECT_EQ(redis.find("ports"), nullptr);
 }
 
 TEST(Deployment, compose_finds_out_by_a_shell_alone_whether_a_front_end_is_ready) {
@@ -260,7 +321,9 @@ TEST(Deployment, nginx_understands_its_configuration) {
   std::string text = example("nginx.conf");
   const TemporaryFolder folder;
   for (const auto& machine : machines()) {  // names that only compose knows
-    text.replace(text.find(machine), machine.size(), "127.0.0.1:9");
+    for (size_t at = 0; (at = text.find(machine)) != text.npos;) {
+      text.replace(at, machine.size(), "127.0.0.1:9");
+    }
   }
   std::ofstream(folder / "nginx.conf") << text;
   const std::string command =
@@ -297,9 +360,21 @@ TEST(Deployment, the_image_leaves_out_what_git_ignores) {
   for (std::string each; ignored >> each;) {
     if (each.front() != '/') continue;
     ++count;
-    EXPECT_EQ(lines.count(each.substr(1, each.size() - 2)), 1U) << each;
+    each.erase(0, 1);
+    if (each.back() == '/') each.pop_back();
+    EXPECT_EQ(lines.count(each), 1U) << each;
   }
   EXPECT_GT(count, 2U);
+}
+
+// The comments of docker-compose.yaml say to put the token and the checkpoints beside that file.
+TEST(Deployment, git_and_the_image_leave_out_the_token_and_the_models_of_compose) {
+  const std::string ignored = "\n" + source(".gitignore");
+  const ConfigNode root = compose();
+  const std::string token = at(root, {"secrets", "token", "file"}).text;
+  ASSERT_EQ(token, "./token");
+  EXPECT_NE(ignored.find("\n/examples/serving/token\n"), ignored.npos);
+  EXPECT_NE(ignored.find("\n/examples/serving/models/\n"), ignored.npos);
 }
 
 }  // namespace levin::test::deployment_test
