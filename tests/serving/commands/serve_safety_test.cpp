@@ -109,7 +109,7 @@ TEST_F(ServeSafety, CertificatesAndKeysThatCantBeUsedAreNamedBeforeThePortOpens)
   expect_refused({"--tls-certificate", "server.pem", "--tls-key", "letter.pem"}, 1, {"letter.pem"});
   expect_refused({"--tls-certificate", "server.pem", "--tls-key", "other.key"}, 1, {"other.key"});
   expect_refused({"--tls-certificate", "server.pem"}, 2, {"tls_key"});
-  expect_refused({"--token-file", "missing"}, 2, {"missing", "can't be read"});
+  expect_refused({"--token-file", "missing"}, 2, {"missing", "can't read 'missing'"});
 }
 
 }  // namespace
