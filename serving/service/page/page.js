@@ -226,11 +226,12 @@ function imageRow() {
 
 // --- rows --------------------------------------------------------------------------------------
 
-// A table's cell: a number if it reads as one, otherwise text; an empty cell is missing.
+// A table's cell; an empty one is missing. A number only if it is written as numbers are, since a
+// category may be called 007 or 1e3.
 function cell(text) {
   const word = text.trim();
   if (word === "") return null;
-  return isFinite(Number(word)) ? Number(word) : word;
+  return String(Number(word)) === word && isFinite(word) ? Number(word) : word;
 }
 
 function enteredRow() {

@@ -127,6 +127,11 @@ def main():
     choose("flowers, version 2")
     cells = browser.find_elements(By.CSS_SELECTOR, "#cells input")
     assert len(cells) == 4, len(cells)
+    for cell, text in zip(cells, ("007", "-3.5", "", "1e3")):
+        cell.send_keys(text)
+    entered = browser.execute_script("return enteredRow()")
+    assert entered == ["007", -3.5, None, "1e3"], entered
+    element("clear").click()
     for cell, text in zip(cells, ("5.1", "3.5", "1.4", "0.2")):
         cell.send_keys(text)
     cells[-1].send_keys(Keys.ENTER)
