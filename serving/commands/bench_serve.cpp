@@ -1,6 +1,7 @@
 #include <levin/serving/commands/bench_serve.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -101,26 +102,36 @@ std::vector<std::string> requests_of(const LoadTarget& target, BenchServeOptions
   if (!options.token_file.empty()) {
     wanted.token = read_token_file(expand_home(options.token_file, "--token-file"));
   }
-  std::optional<LoadRows> rows;
-  if (!options.rows.empty()) rows = read_load_rows(expand_home(options.rows, "--rows"));
   std::vector<TensorMetadata> inputs;
-  if (wanted.format != LoadFormat::rows || !rows || !options.model.empty()) {
+  if (wanted.format != LoadFormat::rows || options.rows.empty() || !options.model.empty()) {
     if (options.model.empty()) options.model = first_model(target, wanted.token);
     const std::string path = "/v2/models/" + options.model;
     const std::string request = get_request(target.server(), path, wanted.token);
     inputs = inputs_of_metadata(fetch_json(target, request, "the metadata of its model").to_json());
+  }
+  std::optional<LoadRows> rows;
+  if (!options.rows.empty()) {
+    const std::string path = expand_home(options.rows, "--rows");
+    const bool has_cells = inputs.size() == 1 && inputs.front().type == WireType::bytes &&
+                           std::filesystem::path(path).extension() != ".npy";
+    rows = has_cells ? read_load_cells(path) : read_load_rows(path);
   }
   wanted.model = options.model;
   return make_load_requests(target.server(), inputs, rows, wanted);
 }
 
 /// Refuses a load whose requests are all wrong, with the server's words.
-void try_one(const LoadTarget& target, const std::string& request, double seconds) {
+void try_one(const LoadTarget& target, const std::string& request, double seconds,
+             bool has_made_up_rows) {
   const FetchedResponse response = fetch(target, request, seconds);
   if (response.status >= 200 && response.status < 300) return;
   if (response.status == 429 || response.status == 503) return;  // it has much to do
-  throw DataError(fmt::format("{} answers a request with status {}: {}", target.server().origin(),
-                              response.status, shortened(response.body)));
+  const bool may_be_rows = has_made_up_rows && response.status == 400;
+  throw DataError(fmt::format(
+      "{} answers a request with status {}: {}{}", target.server().origin(), response.status,
+      shortened(response.body),
+      may_be_rows ? ". The rows were made up; give some that the model knows with --rows FILE"
+                  : ""));
 }
 
 void say(const LoadStep& step) {
@@ -203,7 +214,7 @@ int bench_serve(const Arguments& arguments) {
   plan.seconds = options.seconds;
   plan.timeout = options.timeout;
   plan.seed = static_cast<uint64_t>(options.seed);
-  try_one(target, plan.requests.front(), options.timeout);
+  try_one(target, plan.requests.front(), options.timeout, options.rows.empty());
 
   const StopSignal signal;
   const auto is_stopped = [] { return StopSignal::received(); };

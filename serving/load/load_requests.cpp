@@ -11,6 +11,7 @@
 
 #include <levin/datamodules/readers/csv.h>
 #include <levin/datamodules/readers/npy.h>
+#include <levin/datamodules/tables/text_table.h>
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
 #include <levin/serving/protocol/infer_messages.h>
@@ -87,11 +88,17 @@ ConfigError no_half(WireType type) {
   return ConfigError(fmt::format("bench-serve can't make inputs of the type {}", name_of(type)));
 }
 
+/// The element of a BYTES input: a number that was made up, or one of `texts` by its place.
+std::string text_of(double value, const std::vector<std::string>& texts) {
+  return texts.empty() ? fmt::format("{:g}", value) : texts[static_cast<size_t>(value)];
+}
+
 /// Writes an element as JSON has it. A float32 is written as clients in Python do, which make a
 /// double of it first: 0.1 is 0.10000000149011612, and 0 is 0.0.
-void append_json(std::string& out, double value, WireType type) {
+void append_json(std::string& out, double value, WireType type,
+                 const std::vector<std::string>& texts) {
   if (type == WireType::bytes) {
-    out += fmt::format("\"{:g}\"", value);
+    out += Value(text_of(value, texts)).to_json();
   } else if (type == WireType::boolean) {
     out += value != 0.0 ? "true" : "false";
   } else if (is_float(type)) {
@@ -113,7 +120,8 @@ void append_as(std::string& out, double value) {
 }
 
 /// Appends an element as the binary tensor extension has it.
-void append_binary(std::string& out, double value, WireType type) {
+void append_binary(std::string& out, double value, WireType type,
+                   const std::vector<std::string>& texts) {
   switch (type) {
     case WireType::boolean:
       return append_as<uint8_t>(out, value != 0.0 ? 1.0 : 0.0);
@@ -138,7 +146,7 @@ void append_binary(std::string& out, double value, WireType type) {
     case WireType::fp64:
       return append_as<double>(out, value);
     case WireType::bytes:
-      return append_bytes_element(out, fmt::format("{:g}", value));
+      return append_bytes_element(out, text_of(value, texts));
     case WireType::fp16:
     case WireType::bf16:
       break;
@@ -146,11 +154,17 @@ void append_binary(std::string& out, double value, WireType type) {
   throw no_half(type);
 }
 
-/// The rows of one request: for each input, its elements, [rows, width].
-using RequestRows = std::vector<std::vector<double>>;
+/// The rows of one request.
+struct RequestRows {
+  /// For each input, its elements, [rows, width].
+  std::vector<std::vector<double>> values{};
+  /// What elements of BYTES inputs are the places of; empty if they are numbers.
+  const std::vector<std::string>& texts;
+};
 
-std::string rows_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
+std::string rows_body(const std::vector<TensorMetadata>& inputs, const RequestRows& request,
                       int64_t rows) {
+  const auto& values = request.values;
   std::string body = "{\"rows\":[";
   for (int64_t row = 0; row < rows; ++row) {
     body += row == 0 ? "[" : ",[";
@@ -160,7 +174,8 @@ std::string rows_body(const std::vector<TensorMetadata>& inputs, const RequestRo
       for (size_t k = 0; k < count; ++k) {
         if (!is_first) body += ',';
         is_first = false;
-        append_json(body, values[i][static_cast<size_t>(row) * count + k], inputs[i].type);
+        append_json(body, values[i][static_cast<size_t>(row) * count + k], inputs[i].type,
+                    request.texts);
       }
     }
     body += ']';
@@ -169,8 +184,9 @@ std::string rows_body(const std::vector<TensorMetadata>& inputs, const RequestRo
 }
 
 /// The body of the Open Inference Protocol in JSON.
-std::string json_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
+std::string json_body(const std::vector<TensorMetadata>& inputs, const RequestRows& request,
                       int64_t rows) {
+  const auto& values = request.values;
   std::string json = "{\"inputs\":[";
   for (size_t i = 0; i < inputs.size(); ++i) {
     const TensorMetadata& input = inputs[i];
@@ -180,7 +196,7 @@ std::string json_body(const std::vector<TensorMetadata>& inputs, const RequestRo
     json += "],\"data\":[";
     for (size_t k = 0; k < values[i].size(); ++k) {
       if (k > 0) json += ',';
-      append_json(json, values[i][k], input.type);
+      append_json(json, values[i][k], input.type, request.texts);
     }
     json += "]}";
   }
@@ -188,7 +204,7 @@ std::string json_body(const std::vector<TensorMetadata>& inputs, const RequestRo
 }
 
 /// The same with the rows as raw bytes.
-InferBody binary_body(const std::vector<TensorMetadata>& inputs, const RequestRows& values,
+InferBody binary_body(const std::vector<TensorMetadata>& inputs, const RequestRows& given,
                       int64_t rows) {
   InferenceRequest request;
   request.binary_outputs = true;
@@ -199,7 +215,9 @@ InferBody binary_body(const std::vector<TensorMetadata>& inputs, const RequestRo
     tensor.shape = inputs[i].shape;
     tensor.shape.resize(std::max<size_t>(tensor.shape.size(), 1));
     tensor.shape.front() = rows;
-    for (const double value : values[i]) append_binary(tensor.data, value, tensor.type);
+    for (const double value : given.values[i]) {
+      append_binary(tensor.data, value, tensor.type, given.texts);
+    }
   }
   return write_infer_request(request);
 }
@@ -227,20 +245,27 @@ class RowSource {
       : inputs_(inputs), rows_(rows), random_(seed) {}
 
   RequestRows take(int64_t count) {
-    RequestRows values(inputs_.size());
+    RequestRows request{.values = std::vector<std::vector<double>>(inputs_.size()),
+                        .texts = rows_ ? rows_->texts : no_texts_};
     for (int64_t row = 0; row < count; ++row) {
       for (size_t i = 0; i < inputs_.size(); ++i) {
         const int64_t elements = width(inputs_[i]);
         for (int64_t k = 0; k < elements; ++k) {
-          values[i].push_back(rows_ ? rows_->values[next_++] : draw(inputs_[i].type, random_));
+          request.values[i].push_back(rows_ ? next_value() : draw(inputs_[i].type, random_));
         }
       }
-      if (rows_ && next_ == rows_->values.size()) next_ = 0;
+      if (rows_ && next_ == std::max(rows_->values.size(), rows_->texts.size())) next_ = 0;
     }
-    return values;
+    return request;
   }
 
  private:
+  double next_value() {
+    const size_t at = next_++;
+    return rows_->texts.empty() ? rows_->values[at] : static_cast<double>(at);
+  }
+
+  const std::vector<std::string> no_texts_{};
   const std::vector<TensorMetadata>& inputs_;
   const std::optional<LoadRows>& rows_;
   std::mt19937_64 random_;
@@ -295,6 +320,17 @@ LoadRows read_load_rows(const std::filesystem::path& path) {
     result.rows = table.rows;
     result.columns = static_cast<int64_t>(table.columns.size());
     result.values = std::move(table.values);
+  }
+  return result;
+}
+
+LoadRows read_load_cells(const std::filesystem::path& path) {
+  const auto table = tables::TextTable::read(path);
+  LoadRows result{.rows = table.rows(), .columns = static_cast<int64_t>(table.columns().size())};
+  for (int64_t row = 0; row < result.rows; ++row) {
+    for (size_t column = 0; column < table.columns().size(); ++column) {
+      result.texts.emplace_back(table.cell(row, column));
+    }
   }
   return result;
 }

@@ -31,11 +31,16 @@ struct LoadRows {
   int64_t columns = 0;
   /// Row-major.
   std::vector<double> values{};
+  /// In place of the values: the cells of a table.
+  std::vector<std::string> texts{};
 };
 
 /// Reads rows from a .npy file, whose first size is that of the rows, or else from a CSV file.
 /// Throws DataError if that isn't possible, and for complex or half-precision numbers.
 LoadRows read_load_rows(const std::filesystem::path& path);
+/// Reads the cells of a CSV file, whose first line names the columns, as texts. Throws DataError if
+/// that isn't possible.
+LoadRows read_load_cells(const std::filesystem::path& path);
 
 /// Which requests to make.
 struct RequestOptions {

@@ -67,6 +67,26 @@ TEST(LoadRequests, rows_of_a_file_are_sent_in_each_format) {
   EXPECT_EQ(last, 9);
 }
 
+TEST(LoadRequests, cells_of_a_table_are_sent_in_each_format) {
+  const test::TemporaryFolder folder;
+  std::ofstream(folder / "t.csv") << "age,city\n007,\"Rome, \"\"R\"\"\"\n,Oslo\n";
+  const LoadRows rows = read_load_cells(folder / "t.csv");
+  EXPECT_EQ(rows.rows, 2);
+  EXPECT_EQ(rows.columns, 2);
+  const std::vector<TensorMetadata> table = {
+      {.name = "input", .type = WireType::bytes, .shape = {-1, 2}}};
+  const auto body = [&](LoadFormat format) {
+    return body_of(make_load_requests(kServer, table, rows, {.format = format, .rows = 2}).at(0));
+  };
+  EXPECT_EQ(body(LoadFormat::rows), R"({"rows":[["007","Rome, \"R\""],["","Oslo"]]})");
+  EXPECT_TRUE(has(body(LoadFormat::json), R"("data":["007","Rome, \"R\"","","Oslo"])"));
+  const std::string binary = body(LoadFormat::binary);
+  std::string cells;
+  for (const char* cell : {"007", "Rome, \"R\"", "", "Oslo"}) append_bytes_element(cells, cell);
+  EXPECT_TRUE(binary.ends_with("}" + cells)) << binary;
+  EXPECT_EQ(make_load_requests(kServer, table, rows, {}).size(), 2U);
+}
+
 TEST(LoadRequests, made_up_rows_follow_the_metadata_and_the_seed) {
   const std::string metadata =
       R"({"name":"m","inputs":[{"name":"a","datatype":"UINT8","shape":[-1,2,3]},
