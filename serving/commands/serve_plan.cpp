@@ -105,6 +105,13 @@ LocalBackendOptions model_options(const ServeOptions& o) {
   models.device = o.device;
   models.threads = o.model_threads;
   validate(models);
+  if (o.delay >= o.timeout * 1000.0) {
+    throw ConfigError::invalid_value(
+        "delay", fmt::format("{}", o.delay),
+        fmt::format("is in milliseconds, and must be shorter than the timeout of {} seconds, after "
+                    "which a request that waits is refused",
+                    o.timeout));
+  }
   return models;
 }
 

@@ -42,13 +42,21 @@ void for_each_record(const std::string& body, const Each& each) {
   }
 }
 
-/// Where the model's columns are in a line: in order, unless the first line names them.
+/// Where the model's columns are in a line: in order, unless the first line names them. Throws
+/// Refusal if it names at least half of them, but not all.
 std::vector<size_t> places_of(const std::vector<std::string>& first,
                               const std::vector<std::string>& columns, bool& is_header) {
-  is_header =
-      !columns.empty() && std::all_of(columns.begin(), columns.end(), [&](const auto& name) {
-        return std::find(first.begin(), first.end(), name) != first.end();
-      });
+  const auto is_named = [&](const std::string& name) {
+    return std::find(first.begin(), first.end(), name) != first.end();
+  };
+  const auto named = std::count_if(columns.begin(), columns.end(), is_named);
+  is_header = named == std::ssize(columns) && named > 0;
+  if (!is_header && named > 0 && 2 * named >= std::ssize(columns)) {
+    const auto& lacking = *std::find_if_not(columns.begin(), columns.end(), is_named);
+    throw Refusal::malformed(
+        fmt::format("the first line names columns, but not {}; those of the model are {}",
+                    readers::in_quotes(lacking), fmt::join(columns, ", ")));
+  }
   std::vector<size_t> places(is_header ? columns.size() : first.size());
   std::iota(places.begin(), places.end(), size_t{0});
   if (!is_header) return places;

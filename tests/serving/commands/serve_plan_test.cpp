@@ -69,6 +69,8 @@ TEST(ServePlan, OptionsThatDontFitTogetherAreRefused) {
   EXPECT_NE(error_of({.port = 70000}, {"a"}).find("port"), std::string::npos);
   EXPECT_NE(error_of({.batch = 0}, {"a"}).find("batch"), std::string::npos);
   EXPECT_NE(error_of({.delay = -1.0}, {"a"}).find("delay"), std::string::npos);
+  EXPECT_NE(error_of({.delay = 2000.0, .timeout = 2.0}, {"a"}).find("delay = 2000"),
+            std::string::npos);
   EXPECT_NE(error_of({.timeout = 0.0}, {"a"}).find("timeout"), std::string::npos);
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
   EXPECT_NE(error_of({.delay = kInfinity}, {"a"}).find("delay"), std::string::npos);

@@ -147,6 +147,8 @@ TEST(PredictRows, reads_csv_with_and_without_a_header) {
             (Texts{"31", "Rome", "", "Oslo"}));
   EXPECT_EQ(refusal_of("text/csv", "city,age,city\nRome,31,Oslo\n", table()),
             "the first line names the column 'city' twice");
+  EXPECT_EQ(refusal_of("text/csv", "age,town\n31,Rome\n", table()),
+            "the first line names columns, but not 'city'; those of the model are age, city");
   EXPECT_EQ(refusal_of("text/csv", "31,Rome,x\n", table()),
             "line 1 has 3 cells, but the model has 2 columns: age, city");
 }
