@@ -38,8 +38,9 @@ def open_inference_protocol(url, model, rows):
     client = http.InferenceServerClient(parts.netloc, ssl=parts.scheme == "https")
     metadata = client.get_model_metadata(model, headers=headers())
     given = metadata["inputs"][0]
-    name = next(each for each in DATATYPES if DATATYPES[each] == given["datatype"])
-    tensor = http.InferInput(given["name"], list(rows.shape), given["datatype"])
+    # The server converts float32 to the types that aren't there.
+    name = next((each for each in DATATYPES if DATATYPES[each] == given["datatype"]), "float32")
+    tensor = http.InferInput(given["name"], list(rows.shape), DATATYPES[name])
     tensor.set_data_from_numpy(numpy.ascontiguousarray(rows, dtype=name))
     names = [each["name"] for each in metadata["outputs"]]
     result = client.infer(model, [tensor], headers=headers())

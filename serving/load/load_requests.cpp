@@ -15,6 +15,7 @@
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/value.h>
 #include <levin/serving/protocol/infer_messages.h>
+#include <levin/serving/protocol/tensor_numbers.h>
 
 namespace levin {
 namespace {
@@ -84,10 +85,6 @@ double draw(WireType type, std::mt19937_64& random) {
   return std::floor((type == WireType::uint8 ? 256.0 : 10.0) * share);
 }
 
-ConfigError no_half(WireType type) {
-  return ConfigError(fmt::format("bench-serve can't make inputs of the type {}", name_of(type)));
-}
-
 /// The element of a BYTES input: a number that was made up, or one of `texts` by its place.
 std::string text_of(double value, const std::vector<std::string>& texts) {
   return texts.empty() ? fmt::format("{:g}", value) : texts[static_cast<size_t>(value)];
@@ -141,17 +138,16 @@ void append_binary(std::string& out, double value, WireType type,
       return append_as<int32_t>(out, value);
     case WireType::int64:
       return append_as<int64_t>(out, value);
-    case WireType::fp32:
-      return append_as<float>(out, value);
     case WireType::fp64:
       return append_as<double>(out, value);
     case WireType::bytes:
       return append_bytes_element(out, text_of(value, texts));
-    case WireType::fp16:
+    case WireType::fp32:
+    case WireType::fp16:  // type_in_text
     case WireType::bf16:
       break;
   }
-  throw no_half(type);
+  append_as<float>(out, value);
 }
 
 /// The rows of one request.
@@ -230,7 +226,6 @@ std::string authorization(std::string_view token) {
 int64_t columns_of(const std::vector<TensorMetadata>& inputs) {
   int64_t columns = 0;
   for (const auto& input : inputs) {
-    if (input.type == WireType::fp16 || input.type == WireType::bf16) throw no_half(input.type);
     columns += width(input);
   }
   return columns;
@@ -365,6 +360,7 @@ std::vector<std::string> make_load_requests(const HttpAddress& server,
     }
     inputs.push_back({.shape = {-1, rows->columns}});
   }
+  for (auto& input : inputs) input.type = type_in_text(input.type);  // the server converts FP32
   const int64_t columns = columns_of(inputs);
   if (rows && rows->columns != columns) {
     throw ConfigError(

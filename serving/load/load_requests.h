@@ -63,8 +63,8 @@ std::vector<TensorMetadata> inputs_of_metadata(std::string_view json);
 
 /// Makes whole HTTP requests for a model with these inputs. Values are random, from `seed`, or come
 /// from `rows`, whose columns are then those of all inputs together. Without inputs (a server that
-/// has no metadata), LoadFormat::rows sends the rows as they are. Throws ConfigError if the rows
-/// don't fit the inputs, or a type of an input can't be written in the format.
+/// has no metadata), LoadFormat::rows sends the rows as they are. FP16 and BF16 are sent as FP32.
+/// Throws ConfigError if the rows don't fit the inputs.
 std::vector<std::string> make_load_requests(const HttpAddress& server,
                                             const std::vector<TensorMetadata>& inputs,
                                             const std::optional<LoadRows>& rows,

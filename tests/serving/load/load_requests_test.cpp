@@ -145,6 +145,20 @@ TEST(LoadRequests, a_server_without_metadata_gets_the_rows_as_they_are) {
   EXPECT_THROW(make_load_requests(kServer, {}, rows, {.format = LoadFormat::json}), ConfigError);
 }
 
+TEST(LoadRequests, models_of_half_precision_get_float32) {
+  const LoadRows rows{.rows = 1, .columns = 1, .values = {0.5}};
+  for (const WireType type : {WireType::fp16, WireType::bf16}) {
+    const auto request = [&](LoadFormat format) {
+      return body_of(make_load_requests(kServer, {{.name = "x", .type = type, .shape = {-1, 1}}},
+                                        rows, {.format = format, .model = "m"})
+                         .at(0));
+    };
+    EXPECT_EQ(request(LoadFormat::json),
+              R"({"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"data":[0.5]}]})");
+    EXPECT_TRUE(request(LoadFormat::binary).ends_with(std::string("}\0\0\0\x3f", 5)));
+  }
+}
+
 TEST(LoadRequests, what_does_not_fit_is_refused) {
   const LoadRows rows{.rows = 1, .columns = 2, .values = {0.25, 3}};
   EXPECT_THROW(make_load_requests(kServer, kInputs, rows, {}), ConfigError);
@@ -154,9 +168,6 @@ TEST(LoadRequests, what_does_not_fit_is_refused) {
        {std::vector<int64_t>{-1, -1}, std::vector<int64_t>{-1, 1 << 30, 1 << 30, 1 << 30}}) {
     EXPECT_THROW(make_load_requests(kServer, {{.name = "x", .shape = shape}}, {}, {}), ConfigError);
   }
-  EXPECT_THROW(
-      make_load_requests(kServer, {{.name = "x", .type = WireType::fp16, .shape = {-1}}}, {}, {}),
-      ConfigError);
   for (const char* wrong : {"", "[]", "{}", R"({"inputs":[{"name":"x"}]})",
                             R"({"inputs":[{"name":"x","datatype":"FP31","shape":[1]}]})"}) {
     EXPECT_THROW(inputs_of_metadata(wrong), DataError) << wrong;
