@@ -132,8 +132,10 @@ void settle_row_shape(WireTensor& row, element first) {
 /// Throws Refusal if the arrays of a row are nested in another order than the model's, such as
 /// [28][28][3] for [3][28][28], which has as many numbers.
 void check_nesting(element value, const std::vector<int64_t>& shape, std::string_view where) {
-  std::vector<int64_t> found;
   array values;
+  if (value.get(values) != SUCCESS || values.begin() == values.end()) return;
+  if (!(*values.begin()).is_array()) return;  // most rows are flat, and need no memory here
+  std::vector<int64_t> found;
   while (value.get(values) == SUCCESS && values.begin() != values.end()) {
     found.push_back(static_cast<int64_t>(values.size()));
     value = *values.begin();
