@@ -97,8 +97,7 @@ std::string phases_text(const std::vector<RunPhases>& runs) {
   std::vector<std::vector<std::string>> rows;
   if (runs.size() == 1 && runs.front().ranks.size() == 1) {
     const PhaseSeconds& phases = runs.front().ranks.front().seconds;
-    double whole = 0.0;
-    for (const auto& [name, seconds] : phases) whole += seconds;
+    const double whole = seconds_of_all(phases);
     rows = {{"phase", "seconds", "%"}};
     for (const auto& [name, seconds] : phases) {
       rows.push_back({name, fmt::format("{:.3f}", seconds),
@@ -114,10 +113,8 @@ std::string phases_text(const std::vector<RunPhases>& runs) {
       rows.push_back(
           {fmt::format("{}{}rank {}", run.name, run.name.empty() ? "" : ", ", rank.rank)});
       for (const auto& name : names) {
-        const auto found = std::find_if(rank.seconds.begin(), rank.seconds.end(),
-                                        [&](const auto& each) { return each.first == name; });
-        rows.back().push_back(found == rank.seconds.end() ? "-"
-                                                          : fmt::format("{:.3f}", found->second));
+        const auto seconds = seconds_of_part(rank.seconds, name);
+        rows.back().push_back(seconds ? fmt::format("{:.3f}", *seconds) : "-");
       }
     }
   }

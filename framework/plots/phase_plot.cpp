@@ -32,19 +32,6 @@ PhaseSeconds sorted_phases(const std::map<std::string, double>& seconds) {
   return phases;
 }
 
-double seconds_of_all(const PhaseSeconds& phases) {
-  double whole = 0.0;
-  for (const auto& [name, seconds] : phases) whole += seconds;
-  return whole;
-}
-
-double seconds_of_part(const PhaseSeconds& phases, const std::string& name) {
-  for (const auto& [each, seconds] : phases) {
-    if (each == name) return seconds;
-  }
-  return 0.0;
-}
-
 /// The parts with colours of their own, and behind them kOtherPhases if there are more.
 std::vector<std::string> coloured_phases(const std::vector<RunPhases>& runs) {
   std::vector<std::string> names = phase_names(runs);
@@ -83,8 +70,9 @@ std::string draw_rank(const RankPhases& rank, const std::vector<std::string>& na
   double left = whole;
   double x = kPhaseLeft;
   for (size_t i = 0; i < names.size(); ++i) {
-    const double seconds =
-        names[i] == kOtherPhases ? std::max(left, 0.0) : seconds_of_part(rank.seconds, names[i]);
+    const double seconds = names[i] == kOtherPhases
+                               ? std::max(left, 0.0)
+                               : seconds_of_part(rank.seconds, names[i]).value_or(0.0);
     left -= seconds;
     if (seconds <= 0.0) continue;
     out += fmt::format(
@@ -115,6 +103,19 @@ std::vector<RankPhases> phase_seconds(std::string_view trace) {
   std::vector<RankPhases> phases;
   for (const auto& [rank, seconds] : ranks) phases.push_back({rank, sorted_phases(seconds)});
   return phases;
+}
+
+double seconds_of_all(const PhaseSeconds& phases) {
+  double whole = 0.0;
+  for (const auto& [name, seconds] : phases) whole += seconds;
+  return whole;
+}
+
+std::optional<double> seconds_of_part(const PhaseSeconds& phases, std::string_view part) {
+  for (const auto& [name, seconds] : phases) {
+    if (name == part) return seconds;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string> phase_names(const std::vector<RunPhases>& runs) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,6 +29,11 @@ struct RunPhases {
 /// Exchanges that went on beside other parts aren't counted; the time that a rank waited for others
 /// is the part "idle". Throws DataError for a text that is no trace.
 std::vector<RankPhases> phase_seconds(std::string_view trace);
+
+/// The seconds of all parts together.
+double seconds_of_all(const PhaseSeconds& phases);
+/// The seconds of the part of that name; nothing if it isn't there.
+std::optional<double> seconds_of_part(const PhaseSeconds& phases, std::string_view part);
 
 /// The names of all parts, the one that took longest on all ranks together first.
 std::vector<std::string> phase_names(const std::vector<RunPhases>& runs);
