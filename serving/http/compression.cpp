@@ -8,6 +8,7 @@
 
 #include <zlib.h>
 
+#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/small_letters.h>
 #include <levin/serving/http/http_message.h>
 #include <levin/serving/protocol/refusal.h>
@@ -16,9 +17,7 @@ namespace levin {
 namespace {
 
 std::string trimmed_small(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return to_small_letters(text);
+  return to_small_letters(readers::trimmed(text));
 }
 
 // Bits of the window, as zlib's inflateInit2 and deflateInit2 take them.

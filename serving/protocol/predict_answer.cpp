@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <levin/datamodules/readers/npy_header.h>
+#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/csv_cell.h>
 #include <levin/framework/core/number_in.h>
 #include <levin/framework/core/small_letters.h>
@@ -202,17 +203,11 @@ std::string PlainOutputs::npy() const {
 
 enum class AnswerFormat { json, csv, npy };
 
-std::string_view trimmed(std::string_view text) {
-  const size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 /// How much a range of the header Accept is wanted, from 0 to 1 (RFC 9110, 12.4.2).
 double quality_of(std::string_view range) {
   for (size_t semicolon; (semicolon = range.find(';')) != std::string_view::npos;) {
     range.remove_prefix(semicolon + 1);
-    const auto parameter = trimmed(range.substr(0, range.find(';')));
+    const auto parameter = readers::trimmed(range.substr(0, range.find(';')));
     if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
     return number_in<double>(parameter.substr(2)).value_or(1.0);
   }
@@ -228,7 +223,7 @@ AnswerFormat wanted_format(std::string_view accept) {
     const size_t comma = std::min(accept.find(','), accept.size());
     const auto range = accept.substr(0, comma);
     accept.remove_prefix(std::min(comma + 1, accept.size()));
-    const auto type = to_small_letters(std::string(trimmed(range.substr(0, range.find(';')))));
+    const auto type = to_small_letters(readers::trimmed(range.substr(0, range.find(';'))));
     const bool is_json = type == "application/json" || type == "application/*" || type == "*/*";
     const bool is_csv = type == "text/csv" || type == "text/*";
     if (!is_json && !is_csv && type != "application/x-npy") continue;

@@ -14,7 +14,6 @@
 
 #include <levin/framework/core/diagnostics.h>
 #include <levin/framework/core/number_in.h>
-#include <levin/framework/core/small_letters.h>
 #include <levin/serving/backend/capacity.h>
 #include <levin/serving/backend/statistics_text.h>
 #include <levin/serving/http/http_response.h>
@@ -74,8 +73,8 @@ bool comes_from_another_site(const HttpRequest& request) {
   const size_t scheme = origin.find("://");
   if (scheme == std::string_view::npos) return true;  // "null": a file, or a page in a sandbox
   // Proxies may pass on the host without its port.
-  return to_small_letters(std::string(host_of(origin.substr(scheme + 3)))) !=
-         to_small_letters(std::string(host_of(header(request.headers, "Host"))));
+  return !equals_ignoring_case(host_of(origin.substr(scheme + 3)),
+                               host_of(header(request.headers, "Host")));
 }
 
 /// Whether a request for the index asks for models that are ready alone.
