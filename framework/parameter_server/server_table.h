@@ -114,9 +114,10 @@ class ServerTable {
   Worker& of(int64_t worker) { return workers_[static_cast<size_t>(worker)]; }
   bool is_in_step() const { return options_.staleness == 0; }
   bool is_first() const { return options_.server == 0; }
-  /// How many gradients of one worker may wait. Servers but the first learn one request later than
-  /// the first one which of them count, and would wait for that forever if they took no more.
-  size_t most_waiting() const { return is_first() ? 2 : 3; }
+  /// How many gradients of one worker may wait. The other servers learn one request later than the
+  /// first which of them count, and the one that the first is applying doesn't count yet, nor waits
+  /// there any more. So they take two more, and never wait for what they can't learn.
+  size_t most_waiting() const { return is_first() ? 2 : 4; }
   std::vector<int64_t> locked_clocks() const;
   size_t table_bytes() const { return count_ * static_cast<size_t>(type_); }
   ServerSpan view(const ServerMemory& memory) const { return {type_, memory.data(), count_}; }

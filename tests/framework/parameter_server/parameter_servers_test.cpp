@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "framework/eventually.h"
 #include "framework/message_of.h"
 #include "framework/parameter_server/server_stranger.h"
 
@@ -17,6 +18,7 @@ namespace levin::parameter_servers_test {
 namespace {
 
 using test::adding;
+using test::eventually;
 using test::message_of;
 using test::Numbers;
 using test::says;
@@ -24,8 +26,10 @@ using test::says;
 /// The servers of a table whose rows they divide evenly.
 class Servers {
  public:
+  /// `apply_first`: how the first server applies gradients, if not as the others, which add them.
   template <class T>
-  Servers(int64_t servers, ParameterServerOptions options, const std::vector<T>& values) {
+  Servers(int64_t servers, ParameterServerOptions options, const std::vector<T>& values,
+          const ServerTable::Apply& apply_first = nullptr) {
     const auto first = divided_rows(options.rows, servers);
     const ConstServerSpan all(values);
     for (int64_t i = 0; i < servers; ++i) {
@@ -36,7 +40,8 @@ class Servers {
       own.rows = first[static_cast<size_t>(i) + 1] - begin;
       const auto part = all.part(static_cast<size_t>(begin * own.width),
                                  static_cast<size_t>(own.rows * own.width));
-      servers_.push_back(std::make_unique<ParameterServer>(own, part, adding(own.width)));
+      const auto apply = i == 0 && apply_first ? apply_first : adding(own.width);
+      servers_.push_back(std::make_unique<ParameterServer>(own, part, apply));
     }
   }
   std::vector<ServerAddress> addresses() const {
@@ -159,6 +164,36 @@ TEST(ParameterServers, take_any_number_of_gradients_from_workers_that_pull_nothi
       });
     }
     for (auto& thread : threads) thread.join();
+  }
+}
+
+TEST(ParameterServers, never_wait_for_a_first_server_that_is_slow_to_apply) {
+  for (const int64_t staleness : {int64_t{0}, ServerClock::kUnbounded}) {
+    std::atomic<bool> may_apply = false;
+    std::atomic<int> pushed = 0;
+    Servers servers(2, {.workers = 1, .staleness = staleness, .rows = 2, .token = "t"}, Numbers(2),
+                    [&](ServerSpan values, std::span<const ServerGradient> gradients) {
+                      may_apply.wait(false);
+                      adding()(values, gradients);
+                    });
+    std::thread worker([&] {
+      try {
+        ParameterClient client(servers.addresses(), 0, "t");
+        for (; pushed < 10; ++pushed) client.push(Numbers(2, 1.0));
+        Numbers w(2);
+        client.pull(w);
+        EXPECT_EQ(w, Numbers(2, 10.0));
+      } catch (const DistributedError& error) {
+        ADD_FAILURE() << "after " << pushed << " pushes: " << error.what();
+      }
+    });
+    // One that the first server applies, and two that wait there: the client knows of none that
+    // counts when it sends the next one.
+    EXPECT_TRUE(eventually([&] { return pushed == 3; }));
+    may_apply = true;
+    may_apply.notify_all();
+    if (!eventually([&] { return pushed == 10; })) servers.stop(1);
+    worker.join();
   }
 }
 
