@@ -5,8 +5,8 @@
 include_guard(GLOBAL)
 
 # A process has one thread: tests run side by side, and two OpenMP teams on one pair of cores would wait for each other by
-# spinning.
-set(test_environment OMP_NUM_THREADS=1)
+# spinning. A single test that runs for longer than LEVIN_TEST_SECONDS is ended and named (tests/hang_guard.cpp).
+set(test_environment OMP_NUM_THREADS=1 LEVIN_TEST_SECONDS=300)
 if(LEVIN_SANITIZE)
   set(suppressions "${PROJECT_SOURCE_DIR}/scripts/sanitizers")
   # Some tests ask for more memory than there is, and expect an error.
@@ -25,6 +25,9 @@ else()
   target_compile_options(levin_test_flags INTERFACE $<$<CONFIG:Release>:-O0>)
 endif()
 target_compile_definitions(levin_test_flags INTERFACE GTEST_HAS_PTHREAD=1)
+
+add_library(levin_hang_guard OBJECT tests/hang_guard.cpp)
+target_link_libraries(levin_hang_guard PRIVATE levin_test_flags GTest::gtest)
 
 # The precompiled header of those that use LibTorch.
 file(WRITE "${PROJECT_BINARY_DIR}/empty.cpp" "")
@@ -74,6 +77,7 @@ function(levin_test_setting target)
   target_compile_definitions(${target} PRIVATE
     "LEVIN_SOURCE_DIR=\"${PROJECT_SOURCE_DIR}\""    # tests/baselines/*.json, examples/configs
     "LEVIN_BINARY_DIR=\"${PROJECT_BINARY_DIR}\"")   # bin/levin
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:levin_hang_guard>)
   target_link_libraries(${target} PRIVATE GTest::gtest GTest::gtest_main nlohmann_json::nlohmann_json ZLIB::ZLIB)
 endfunction()
 
@@ -177,7 +181,7 @@ endif()
 
 # No source may be left out: its tests would never run, and nothing would say so.
 list(REMOVE_ITEM all_sources "${PROJECT_SOURCE_DIR}/tests/install/main.cpp")  # a project of its own
-foreach(target IN LISTS LEVIN_TEST_TARGETS ITEMS architecture_test sample_plugin)
+foreach(target IN LISTS LEVIN_TEST_TARGETS ITEMS architecture_test sample_plugin levin_hang_guard)
   get_target_property(own ${target} SOURCES)
   foreach(source IN LISTS own)
     get_filename_component(source "${source}" ABSOLUTE BASE_DIR "${PROJECT_SOURCE_DIR}")
