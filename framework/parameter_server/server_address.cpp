@@ -14,6 +14,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/loopback.h>
 #include <levin/framework/core/number_in.h>
 #include <levin/framework/launch/tcp.h>
 
@@ -89,6 +90,7 @@ Descriptor connect_to(const ServerAddress& address, double seconds) {
 }
 
 void prepare_connection(const Descriptor& socket) {
+  unpace_loopback(socket.get());
   set_socket_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   set_socket_option(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
   set_socket_option(socket, IPPROTO_TCP, TCP_KEEPIDLE, 10);

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 
 #include <levin/framework/core/error.h>
+#include <levin/framework/core/loopback.h>
 
 namespace levin {
 namespace {
@@ -83,6 +84,7 @@ void HttpListener::bind(const HttpOptions& options) {
     if (!error) break;
   }
   if (error) throw bind_error(options, error);
+  unpace_loopback(acceptor_.native_handle());
   acceptor_.non_blocking(true, error);
   port_ = acceptor_.local_endpoint().port();
 }

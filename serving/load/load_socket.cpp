@@ -15,6 +15,7 @@
 
 #include <levin/framework/core/error.h>
 #include <levin/framework/core/files.h>
+#include <levin/framework/core/loopback.h>
 #include <levin/framework/core/write_signals.h>
 #include <levin/serving/load/response_reader.h>
 
@@ -122,13 +123,11 @@ LoadSocket::Progress LoadSocket::connect(const LoadTarget& target) {
     if (descriptor_ < 0) return fail(std::strerror(errno));
     const int on = 1;
     ::setsockopt(descriptor_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    if (::connect(descriptor_, reinterpret_cast<const sockaddr*>(&to.address), to.size) == 0) {
-      is_connected_ = true;
-    } else if (errno == EINPROGRESS) {
-      return Progress::write_first;
-    } else {
-      return fail(std::strerror(errno));
-    }
+    is_connected_ =
+        ::connect(descriptor_, reinterpret_cast<const sockaddr*>(&to.address), to.size) == 0;
+    if (!is_connected_ && errno != EINPROGRESS) return fail(std::strerror(errno));
+    unpace_loopback(descriptor_);
+    if (!is_connected_) return Progress::write_first;
   }
   if (!is_connected_) {
     pollfd waits{descriptor_, POLLOUT, 0};
