@@ -27,6 +27,9 @@
 namespace levin {
 namespace {
 
+/// How long a server may take to be connected to, and to say what it has.
+constexpr double kServerSeconds = 10.0;
+
 void require_number(bool is_right, std::string_view option, double value,
                     std::string_view requirement) {
   if (!is_right) throw ConfigError::invalid_value(option, fmt::format("{}", value), requirement);
@@ -57,7 +60,7 @@ void check(const BenchServeOptions& o, const Arguments& arguments) {
 }
 
 Value fetch_json(const LoadTarget& target, const std::string& request, std::string_view what) {
-  const FetchedResponse response = fetch(target, request, 10.0);
+  const FetchedResponse response = fetch(target, request, kServerSeconds);
   if (response.status != 200) {
     throw DataError(fmt::format("{} answers with status {} when asked for {}: {}",
                                 target.server().origin(), response.status, what,
@@ -151,7 +154,9 @@ void write_files(const std::string& output, const LoadSweep& sweep, const std::s
   diagnostics::print(fmt::format("written to {}.svg, .json and .csv\n", output));
 }
 
-int finish(const std::vector<LoadStep>& steps, const Value& value, bool is_json) {
+/// Throws DataError if the server has gone away meanwhile.
+int finish(const LoadTarget& target, const std::vector<LoadStep>& steps, const Value& value,
+           bool is_json) {
   const std::string text = load_table(steps);
   const std::string remarks = load_remarks(steps);
   if (is_json) {
@@ -163,6 +168,10 @@ int finish(const std::vector<LoadStep>& steps, const Value& value, bool is_json)
   }
   const auto is_interrupted = [](const LoadStep& step) { return step.result.is_interrupted; };
   if (std::any_of(steps.begin(), steps.end(), is_interrupted)) return kInterrupted;
+  const auto has_lost = [](const LoadStep& step) {
+    return step.result.broken + step.result.expired > 0;
+  };
+  if (std::any_of(steps.begin(), steps.end(), has_lost)) require_server(target, kServerSeconds);
   const auto is_answered = [](const LoadStep& step) { return step.result.answered > 0; };
   return std::any_of(steps.begin(), steps.end(), is_answered) ? kDone : kFailed;
 }
@@ -226,7 +235,7 @@ int bench_serve(const Arguments& arguments) {
   if (!options.sweep) {
     const LoadStep step{plan.rate, plan.connections, run_load(target, plan, is_stopped)};
     for (const auto& [name, each] : to_value(step).as_object()) value[name] = each;
-    return finish({step}, value, arguments.json);
+    return finish(target, {step}, value, arguments.json);
   }
   const LoadSweep sweep = run_sweep(target, plan, options.steps, is_stopped, say);
   value["maximum"] = to_value(sweep.maximum);
@@ -238,7 +247,7 @@ int bench_serve(const Arguments& arguments) {
       fmt::format("{}: latency against load ({}, {} a request, {})", subject, options.format,
                   counted(options.request_rows, "row"), counted(options.connections, "connection"));
   write_files(arguments.output.empty() ? "bench-serve" : arguments.output, sweep, title, value);
-  return finish(sweep.all(), value, arguments.json);
+  return finish(target, sweep.all(), value, arguments.json);
 }
 
 Command bench_serve_command() {

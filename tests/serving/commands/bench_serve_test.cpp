@@ -1,9 +1,12 @@
 #include <levin/serving/commands/bench_serve.h>
 
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -15,6 +18,7 @@
 #include <levin/framework/core/files.h>
 #include <levin/framework/core/value.h>
 
+#include "framework/eventually.h"
 #include "framework/temporary_folder.h"
 #include "serving/load/fake_server.h"
 
@@ -43,8 +47,9 @@ struct Ended {
   std::string out{};
 };
 
+/// `printed` gets what was printed before an exception.
 Ended run(const std::string& url, std::vector<std::pair<std::string, std::string>> settings,
-          const std::string& output = {}) {
+          const std::string& output = {}, std::string* printed = nullptr) {
   Arguments arguments;
   arguments.command = "bench-serve";
   arguments.words = {url};
@@ -63,6 +68,7 @@ Ended run(const std::string& url, std::vector<std::pair<std::string, std::string
     ended.status = bench_serve(arguments);
   } catch (...) {
     capture();
+    if (printed != nullptr) *printed = ended.out;
     throw;
   }
   capture();
@@ -134,6 +140,34 @@ TEST(BenchServe, ctrl_c_ends_it_with_the_figures_so_far) {
   EXPECT_EQ(value.at("interrupted"), Value(true));
   EXPECT_GE(value.at("answered").as_int(), 18);
   EXPECT_LT(value.at("seconds").as_double(), 3600.0);
+}
+
+TEST(BenchServe, a_server_that_goes_away_is_an_error_after_the_figures_so_far) {
+  std::atomic<int64_t> asked = 0;
+  auto server = std::make_unique<FakeServer>([&](const std::string& request) {
+    return answer(request, [&](const std::string&) {
+      ++asked;
+      return FakeServer::response(200, "{}");
+    });
+  });
+  const std::string url = server->url();
+  std::thread killer([&] {
+    EXPECT_TRUE(test::eventually([&] { return asked > 20; }));
+    server.reset();
+  });
+  std::string out;
+  try {
+    ADD_FAILURE()
+        << "status "
+        << run(url, {{"seconds", "1"}, {"rate", "200"}, {"timeout", "1"}}, {}, &out).status;
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("can't be reached"), std::string::npos)
+        << error.what();
+  }
+  killer.join();
+  const Value value = Value::from_json(out);
+  EXPECT_GT(value.at("answered").as_int(), 0);
+  EXPECT_LT(value.at("answered").as_int(), value.at("requests").as_int());
 }
 
 TEST(BenchServe, sends_its_token_and_the_rows_of_a_file) {
