@@ -54,7 +54,9 @@ class ParameterServer {
 
   const ServerAddress& address() const { return address_; }
   uint16_t port() const { return address_.port; }
-  /// A copy of the values as they are now. Throws ConfigError if they are of the other type.
+  /// A copy of the values as they are now: if there are several servers, without gradients of which
+  /// this one hasn't learned yet that they count. It learns that with the next request of a worker,
+  /// and when all workers have left. Throws ConfigError if they are of the other type.
   template <class T = double>
   std::vector<T> values() {
     std::vector<T> copy;

@@ -24,6 +24,7 @@ class ServerClock {
   }
   void leave(int64_t worker) { clocks_[static_cast<size_t>(worker)] = kLeft; }
   bool has_left(int64_t worker) const { return clocks_[static_cast<size_t>(worker)] == kLeft; }
+  bool all_have_left() const { return slowest() == kLeft; }
   int64_t clock(int64_t worker) const { return clocks_[static_cast<size_t>(worker)]; }
   int64_t slowest() const { return *std::min_element(clocks_.begin(), clocks_.end()); }
   bool may_read(int64_t worker) const {

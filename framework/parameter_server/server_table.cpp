@@ -155,9 +155,19 @@ void ServerTable::leave(int64_t worker) {
   {
     const std::lock_guard lock(mutex_);
     of(worker).pulled.reset();
+    of(worker).has_left = true;
     clock_.leave(worker);
+    if (clock_.all_have_left()) count_the_last();
   }
   changed_.notify_all();
+}
+
+/// Nobody is there any more from whom this server could learn that the last gradients count on the
+/// first one; those of workers that have left do. The mutex is locked.
+void ServerTable::count_the_last() {
+  for (auto& worker : workers_) {
+    if (worker.has_left) worker.counted = worker.staged;
+  }
 }
 
 void ServerTable::lose(int64_t worker) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -194,6 +196,45 @@ TEST(ParameterServers, never_wait_for_a_first_server_that_is_slow_to_apply) {
     may_apply.notify_all();
     if (!eventually([&] { return pushed == 10; })) servers.stop(1);
     worker.join();
+  }
+}
+
+TEST(ParameterServers, end_with_every_gradient_whatever_takes_long_and_whoever_pulls) {
+  std::mt19937 random(5);
+  const auto up_to = [&](int most) { return static_cast<int>(random() % (most + 1)); };
+  constexpr int64_t kStaleness[] = {0, 1, 3, ServerClock::kUnbounded};
+  for (int turn = 0; turn < 48; ++turn) {
+    const int64_t staleness = kStaleness[turn % 4];
+    const int64_t count = 2 + up_to(1), workers = 1 + up_to(3);
+    const auto slow = std::chrono::microseconds(turn % 3 == 0 ? 0 : 100 * up_to(5));
+    SCOPED_TRACE(std::to_string(count) + " servers, " + std::to_string(workers) +
+                 " workers, staleness " + std::to_string(staleness));
+    Servers servers(count, {.workers = workers, .staleness = staleness, .rows = 3, .token = "t"},
+                    Numbers(3), [&](ServerSpan values, std::span<const ServerGradient> gradients) {
+                      std::this_thread::sleep_for(slow);
+                      adding()(values, gradients);
+                    });
+    std::vector<std::thread> threads;
+    int pushed = 0;
+    for (int64_t worker = 0; worker < workers; ++worker) {
+      const int pushes = up_to(12), pull_after = 1 + up_to(5);
+      pushed += pushes;
+      threads.emplace_back([&, worker, pushes, pull_after] {
+        ParameterClient client(servers.addresses(), worker, "t");
+        Numbers w(3);
+        for (int i = 1; i <= pushes; ++i) {
+          client.push(Numbers(3, 1.0));
+          if (i % pull_after != 0) continue;
+          client.pull(w);
+          EXPECT_GE(w.front(), i) << "its own gradients are missing";
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+    for (int64_t i = 0; i < count; ++i) {
+      auto& server = servers[static_cast<size_t>(i)];
+      EXPECT_TRUE(eventually([&] { return server.values().front() == pushed; })) << "server " << i;
+    }
   }
 }
 
