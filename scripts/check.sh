@@ -54,7 +54,7 @@ threads_clean() {
   for tests in 'processes_test Launcher*:Cluster*:*Port*:FailureReport*' 'processes_test Heartbeat*' \
     'threads_test Host*' 'threads_test ServerKills*' \
     'threads_test DataLoader*:SharedWork*:Hogwild*:ParameterServer*:Server*:DelayCompensation*:-*Cuda*:ServerKills*'; do
-    OMP_NUM_THREADS=1 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
+    OMP_NUM_THREADS=1 LEVIN_TEST_SECONDS=300 TSAN_OPTIONS="suppressions=$root/scripts/sanitizers/tsan.txt" \
       "$root/build/tsan/bin/${tests%% *}" --gtest_brief=1 "--gtest_filter=${tests#* }" 9>&- || return 1
   done
 }
