@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -107,7 +108,10 @@ int drain_service(HttpServer* server, Backend& backend, double seconds) {
 int serve(const Arguments& arguments, const Registry& registry) {
   ServeOptions options;
   set_options(describe(options), arguments);
-  const ServePlan plan = plan_service(options, arguments.words);
+  ServePlan plan = plan_service(options, arguments.words);
+  std::vector<std::string> given;
+  for (const auto& [name, value] : arguments.settings) given.push_back(name);
+  for (auto& sentence : unused_options(plan, given)) plan.warnings.push_back(std::move(sentence));
   for (const auto& warning : plan.warnings) {
     diagnostics::print(fmt::format("warning: {}\n", warning));
   }

@@ -178,6 +178,36 @@ ModelSource model_source(const std::string& word) {
   return source;
 }
 
+std::vector<std::string> unused_options(const ServePlan& plan,
+                                        const std::vector<std::string>& names) {
+  struct Group {
+    bool is_used;
+    std::string_view why_not;
+    std::vector<std::string_view> options;
+  };
+  const std::array<Group, 3> groups = {{
+      {plan.answers_http,
+       "with --role model nothing listens",
+       {"host", "port", "threads", "max_connections", "max_body", "read_timeout", "idle_timeout",
+        "drain_timeout", "token_file", "tls_certificate", "tls_key"}},
+      {plan.has_models,
+       "with --role front the models are those of other processes",
+       {"batch", "delay", "reload", "device", "model_threads"}},
+      {plan.uses_redis, "there is no --redis", {"result_expiry"}},
+  }};
+  std::vector<std::string> sentences;
+  for (const auto& name : names) {
+    for (const auto& group : groups) {
+      const auto& own = group.options;
+      if (group.is_used || std::find(own.begin(), own.end(), name) == own.end()) continue;
+      std::string option = name;
+      std::replace(option.begin(), option.end(), '_', '-');
+      sentences.push_back(fmt::format("--{} has no effect: {}", option, group.why_not));
+    }
+  }
+  return sentences;
+}
+
 ServePlan plan_service(const ServeOptions& o, const std::vector<std::string>& words) {
   ServePlan plan;
   if (o.role != "front" && o.role != "model" && o.role != "both") {

@@ -31,6 +31,11 @@ struct ServePlan {
 /// token file that can't be read.
 ServePlan plan_service(const ServeOptions& options, const std::vector<std::string>& words);
 
+/// Returns a sentence for each of the options, by their names, of which a process that does this
+/// makes no use: those of the HTTP server where it answers none, for example.
+std::vector<std::string> unused_options(const ServePlan& plan,
+                                        const std::vector<std::string>& names);
+
 /// Reads NAME=PATH, or PATH alone: a word that names a file, or has a slash before its first equals
 /// sign, is a path, because names of checkpoints contain equals signs. The paths "best" and "last"
 /// are those of the newest run, as for --ckpt-path. Throws ConfigError for an empty name or path,

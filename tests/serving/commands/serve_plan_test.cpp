@@ -51,6 +51,36 @@ TEST(ServePlan, AModelIsAPathOrANameAndAPath) {
   EXPECT_THROW(model_source("a\nb=a.ckpt"), ConfigError);
 }
 
+TEST(ServePlan, OptionsThatTheRoleMakesNoUseOfAreNamed) {
+  ServeOptions options;
+  options.redis = "redis://127.0.0.1:6379/0";
+  const auto unused = [&](const std::string& role, const std::vector<std::string>& names) {
+    options.role = role;
+    const auto words = role == "front" ? std::vector<std::string>{} : std::vector<std::string>{"a"};
+    return unused_options(plan_service(options, words), names);
+  };
+  EXPECT_EQ(unused("front", {"port", "batch", "max_body", "result_expiry"}),
+            (std::vector<std::string>{
+                "--batch has no effect: with --role front the models are those of other "
+                "processes"}));
+  EXPECT_EQ(
+      unused("model", {"batch", "max_body", "memory"}),
+      (std::vector<std::string>{"--max-body has no effect: with --role model nothing listens"}));
+  EXPECT_TRUE(unused("both", {"port", "batch", "result_expiry"}).empty());
+  options.redis = "";
+  EXPECT_EQ(unused("both", {"port", "batch", "result_expiry"}),
+            (std::vector<std::string>{"--result-expiry has no effect: there is no --redis"}));
+}
+
+TEST(ServePlan, EachOptionIsForAllRolesOrForSome) {
+  ServeOptions options;
+  std::vector<std::string> names;
+  for (const auto& field : describe(options)) names.push_back(field.name);
+  ServePlan nothing;
+  nothing.answers_http = nothing.has_models = false;
+  EXPECT_EQ(unused_options(nothing, names).size(), names.size() - 5);
+}
+
 TEST(ServePlan, AFileWhoseNameHasAnEqualsSignIsAPath) {
   const test::TemporaryFolder folder;
   const std::string path = folder.string() + "/epoch=3-step=12.ckpt";
