@@ -12,13 +12,10 @@
 #include <levin/framework/core/small_letters.h>
 #include <levin/serving/http/http_message.h>
 #include <levin/serving/protocol/refusal.h>
+#include <levin/serving/protocol/weighted_list.h>
 
 namespace levin {
 namespace {
-
-std::string trimmed_small(std::string_view text) {
-  return to_small_letters(readers::trimmed(text));
-}
 
 // Bits of the window, as zlib's inflateInit2 and deflateInit2 take them.
 constexpr int kZlibWindow = 15;
@@ -93,7 +90,7 @@ std::string inflated(int window, const std::string& body, int64_t max_size) {
 }  // namespace
 
 std::string decompress_body(std::string_view encoding, std::string body, int64_t max_size) {
-  const std::string name = trimmed_small(encoding);
+  const std::string name = to_small_letters(readers::trimmed(encoding));
   if (name.empty() || name == "identity") return body;
   if (name == "gzip" || name == "x-gzip") return inflated(kGzipWindow, body, max_size);
   if (name == "deflate") return inflated(deflate_window(body), body, max_size);
@@ -102,18 +99,11 @@ std::string decompress_body(std::string_view encoding, std::string body, int64_t
 }
 
 bool accepts_gzip(std::string_view accept_encoding) {
-  while (!accept_encoding.empty()) {
-    const size_t comma = std::min(accept_encoding.find(','), accept_encoding.size());
-    const std::string_view entry = accept_encoding.substr(0, comma);
-    accept_encoding.remove_prefix(std::min(comma + 1, accept_encoding.size()));
-    const size_t semicolon = std::min(entry.find(';'), entry.size());
-    const std::string name = trimmed_small(entry.substr(0, semicolon));
-    if (name != "gzip" && name != "x-gzip") continue;
-    // "q=0", "q=0.000": not at all.
-    const std::string weight = trimmed_small(entry.substr(std::min(semicolon + 1, entry.size())));
-    return !weight.starts_with("q=0") || weight.find_first_of("123456789") != std::string::npos;
-  }
-  return false;
+  bool accepts = false;
+  for_each_weighted(accept_encoding, [&](std::string_view name, double weight) {
+    accepts = accepts || ((name == "gzip" || name == "x-gzip") && weight > 0.0);
+  });
+  return accepts;
 }
 
 std::string gzip_body(std::string_view body) {

@@ -1,6 +1,5 @@
 #include <levin/serving/protocol/predict_rows.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -8,12 +7,10 @@
 #include <fmt/format.h>
 
 #include <levin/datamodules/readers/npy_header.h>
-#include <levin/datamodules/readers/text.h>
 #include <levin/framework/core/csv_cell.h>
-#include <levin/framework/core/number_in.h>
-#include <levin/framework/core/small_letters.h>
 #include <levin/serving/protocol/json_text.h>
 #include <levin/serving/protocol/tensor_numbers.h>
+#include <levin/serving/protocol/weighted_list.h>
 
 namespace levin {
 
@@ -203,35 +200,19 @@ std::string PlainOutputs::npy() const {
 
 enum class AnswerFormat { json, csv, npy };
 
-/// How much a range of the header Accept is wanted, from 0 to 1 (RFC 9110, 12.4.2).
-double quality_of(std::string_view range) {
-  for (size_t semicolon; (semicolon = range.find(';')) != std::string_view::npos;) {
-    range.remove_prefix(semicolon + 1);
-    const auto parameter = readers::trimmed(range.substr(0, range.find(';')));
-    if (!parameter.starts_with("q=") && !parameter.starts_with("Q=")) continue;
-    return number_in<double>(parameter.substr(2)).value_or(1.0);
-  }
-  return 1.0;
-}
-
 /// The format that the header Accept wants most; of those it wants as much, the first. JSON if it
 /// wants none of them.
 AnswerFormat wanted_format(std::string_view accept) {
   AnswerFormat wanted = AnswerFormat::json;
   double best = 0.0;
-  while (!accept.empty()) {
-    const size_t comma = std::min(accept.find(','), accept.size());
-    const auto range = accept.substr(0, comma);
-    accept.remove_prefix(std::min(comma + 1, accept.size()));
-    const auto type = to_small_letters(readers::trimmed(range.substr(0, range.find(';'))));
+  for_each_weighted(accept, [&](std::string_view type, double weight) {
     const bool is_json = type == "application/json" || type == "application/*" || type == "*/*";
     const bool is_csv = type == "text/csv" || type == "text/*";
-    if (!is_json && !is_csv && type != "application/x-npy") continue;
-    const double quality = quality_of(range);
-    if (!(quality > best)) continue;
-    best = quality;
+    if (!is_json && !is_csv && type != "application/x-npy") return;
+    if (!(weight > best)) return;
+    best = weight;
     wanted = is_json ? AnswerFormat::json : is_csv ? AnswerFormat::csv : AnswerFormat::npy;
-  }
+  });
   return wanted;
 }
 

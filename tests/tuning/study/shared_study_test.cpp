@@ -240,7 +240,7 @@ TEST(SharedStudy, a_trial_of_a_dead_host_is_abandoned_after_two_minutes) {
   EXPECT_EQ(file.abandoned_trials(study), std::vector<int64_t>());
   clock.now += 117.0;
   EXPECT_EQ(file.abandoned_trials(study), std::vector<int64_t>());
-  clock.now += 3.0;
+  clock.now += 4.0;  // two minutes after the second look, before which it may have shown life
   EXPECT_EQ(file.abandoned_trials(study), (std::vector<int64_t>{0}));
   StudyFile another(path);
   EXPECT_EQ(another.abandoned_trials(study), std::vector<int64_t>()) << "it has just begun to look";
