@@ -166,6 +166,7 @@ add_dependencies(serving_test serving_client)
 # The tests of our own threads that aren't in processes_test. The thread sanitizer runs both.
 file(GLOB server_tests CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/tests/framework/parameter_server/*_test.cpp")
 levin_test_executable(threads_test EXCLUDE_FROM_ALL tests/framework/data/dataloader_test.cpp
+  tests/framework/data/dataloader_buffers_test.cpp tests/framework/data/dataloader_workers_test.cpp
   tests/framework/threads/shared_work_test.cpp tests/framework/kernels/hogwild_test.cpp tests/distributed/host_sum_test.cpp
   tests/framework/allocations.cpp ${server_tests})
 levin_test_setting(threads_test)

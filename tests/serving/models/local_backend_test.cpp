@@ -1,9 +1,9 @@
 #include <levin/serving/models/local_backend.h>
 
 #include <atomic>
-#include <filesystem>
 #include <fstream>
 #include <future>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -15,77 +15,20 @@
 
 #include <gtest/gtest.h>
 
-#include <levin/cli/shipped_classes.h>
-#include <levin/datamodules/array.h>
 #include <levin/datamodules/table.h>
-#include <levin/framework/checkpoint/checkpoint.h>
-#include <levin/framework/core/error.h>
-#include <levin/models/linear_regression.h>
 #include <levin/models/logistic_regression.h>
 #include <levin/models/mlp.h>
 #include <levin/serving/http/http_server.h>
-#include <levin/serving/models/served_source.h>
 
 #include "framework/eventually.h"
 #include "framework/message_of.h"
-#include "framework/support.h"
-#include "framework/without_root.h"
 #include "serving/http/raw_client.h"
+#include "serving/models/local_backend_fixture.h"
 
 namespace levin::local_backend_test {
 
 using test::eventually;
-using test::message_of;
-using test::same_bits;
 using test::says;
-
-WireTensor wire_of(const torch::Tensor& rows, WireType type = WireType::fp32) {
-  const auto x = rows.contiguous();
-  return {.name = "input",
-          .type = type,
-          .shape = x.sizes().vec(),
-          .data = std::string(static_cast<const char*>(x.const_data_ptr()), x.nbytes())};
-}
-
-InferenceRequest request_for(const std::string& model, WireTensor input) {
-  InferenceRequest request{.model = model};
-  request.inputs.push_back(std::move(input));
-  return request;
-}
-
-/// The tensor of an answer.
-torch::Tensor tensor_of(const WireTensor& output) {
-  const auto type = output.type == WireType::int64 ? torch::kLong : torch::kFloat;
-  return torch::from_blob(const_cast<char*>(output.data.data()), output.shape, type).clone();
-}
-
-InferenceOutcome outcome_of(Backend& backend, InferenceRequest request) {
-  std::promise<InferenceOutcome> promise;
-  backend.infer(std::move(request),
-                [&](InferenceOutcome outcome) { promise.set_value(std::move(outcome)); });
-  return promise.get_future().get();
-}
-
-NamedTensors outputs_of(Backend& backend, InferenceRequest request) {
-  const auto outcome = outcome_of(backend, std::move(request));
-  NamedTensors outputs;
-  if (const auto* refusal = std::get_if<Refusal>(&outcome)) {
-    ADD_FAILURE() << refusal->what();
-    return outputs;
-  }
-  for (const auto& output : std::get<InferenceResponse>(outcome).outputs) {
-    outputs.emplace_back(output.name, tensor_of(output));
-  }
-  return outputs;
-}
-
-/// The status with which a request is refused, and the message; 0 if it is answered.
-std::pair<int, std::string> refusal_of(Backend& backend, InferenceRequest request) {
-  const auto outcome = outcome_of(backend, std::move(request));
-  const auto* refusal = std::get_if<Refusal>(&outcome);
-  if (refusal == nullptr) return {0, ""};
-  return {refusal->status(), refusal->what()};
-}
 
 /// A model of a user's own, which fails on negative numbers.
 struct FussyOptions {
@@ -111,85 +54,6 @@ class Fussy : public Module {
  private:
   FussyOptions options_;
   torch::nn::Linear linear_;
-};
-
-/// Trains models and serves them.
-class LocalBackendTest : public testing::Test {
- protected:
-  std::filesystem::path trained(Module& model, DataModule& data, const std::string& file) {
-    Trainer trainer({.accelerator = "cpu", .max_epochs = 2, .default_root_dir = folder_.string()});
-    trainer.fit(model, data);
-    trainer.save_checkpoint(folder_ / file);
-    return folder_ / file;
-  }
-  static NamedTensors predicted(Module& model, DataModule& data) {
-    return Trainer({.accelerator = "cpu"}).predict(model, data);
-  }
-
-  /// Whether the answers to `rows` are what Trainer::predict finds: to the bit one by one, and
-  /// nearly so in batches.
-  void expect_same_answers(Module& model, ArrayDataModuleOptions options, const torch::Tensor& y) {
-    seed_everything(5);
-    const auto rows = torch::randn({20, 4}) * torch::tensor({1.0F, 3.0F, 0.1F, 40.0F}) + 2.0F;
-    options.val_split = options.test_split = 0.0;
-    ArrayDataModule data(rows, y, options);
-    const auto path = trained(model, data, "trained.ckpt");
-    options.batch_size = 1;
-    ArrayDataModule one_by_one(rows, y, options);
-    const auto expected = predicted(model, one_by_one);
-    ASSERT_FALSE(expected.empty());
-
-    LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}}, {.max_batch = 7});
-    for (int64_t row = 0; row < 20; ++row) {
-      const auto found = outputs_of(backend, request_for("m", wire_of(rows.narrow(0, row, 1))));
-      ASSERT_EQ(found.size(), expected.size());
-      for (size_t i = 0; i < found.size(); ++i) {
-        EXPECT_EQ(found[i].first, expected[i].first);
-        EXPECT_TRUE(same_bits(found[i].second, expected[i].second.narrow(0, row, 1)))
-            << found[i].first << " of row " << row;
-      }
-    }
-    for (const int64_t count : {6, 20}) {  // one batch, and a request in three parts
-      const auto found = outputs_of(backend, request_for("m", wire_of(rows.narrow(0, 0, count))));
-      ASSERT_EQ(found.size(), expected.size());
-      for (size_t i = 0; i < found.size(); ++i) {
-        EXPECT_TRUE(torch::allclose(found[i].second.to(torch::kDouble),
-                                    expected[i].second.narrow(0, 0, count).to(torch::kDouble), 1e-6,
-                                    1e-6))
-            << found[i].first;
-      }
-    }
-  }
-
-  /// Saves a linear regression of two features that predicts 3 `number` for the row (1, 1).
-  void save_number(const std::filesystem::path& path, double number) {
-    if (number_.tensors.empty()) {
-      LinearRegression model({.in_features = 2});
-      ArrayDataModule data(torch::ones({4, 2}), torch::ones({4}),
-                           {.val_split = 0.0, .test_split = 0.0, .target_type = "value"});
-      number_ = load_checkpoint(trained(model, data, "number"));
-    }
-    auto state = number_;
-    for (auto& [name, tensor] : state.tensors) {
-      if (name.starts_with("model.")) tensor = torch::full_like(tensor, number);
-    }
-    std::filesystem::create_directories(path.parent_path());
-    save_checkpoint(path, state);
-  }
-  static InferenceRequest ones(const std::string& model, int64_t rows = 1) {
-    return request_for(model, wire_of(torch::ones({rows, 2})));
-  }
-  /// The number of save_number that answers now.
-  static double number_of(Backend& backend, const std::string& model,
-                          const std::string& version = {}) {
-    auto request = ones(model);
-    request.version = version;
-    const auto outputs = outputs_of(backend, std::move(request));
-    return outputs.empty() ? -1.0 : outputs[0].second.item<float>() / 3.0;
-  }
-
-  test::TemporaryFolder folder_;
-  StateDict number_;
 };
 
 TEST_F(LocalBackendTest, answers_are_those_of_the_trainer) {
@@ -405,199 +269,6 @@ TEST_F(LocalBackendTest, a_request_on_which_the_model_fails_leaves_its_neighbour
   }
   EXPECT_EQ(backend.statistics().at(0).success, 2U);
   EXPECT_EQ(backend.statistics().at(0).failure[ModelStatistics::backend], 1U);
-}
-
-// Every request is answered once, by one checkpoint, while ten others take its place.
-TEST_F(LocalBackendTest, a_thousand_requests_in_flight_during_ten_reloads) {
-  const auto path = folder_ / "live.ckpt";
-  save_number(path, 1.0);
-  LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}},
-                       {.max_batch = 8, .delay_ms = 0.1, .reload = false});
-  constexpr int kInFlight = 1000;
-  constexpr int kReloads = 10;
-  std::vector<std::atomic<int>> answers(static_cast<size_t>(kInFlight) * kReloads);
-  std::atomic<int> wrong{0};
-  std::atomic<int> answered{0};
-  for (int reload = 0; reload < kReloads; ++reload) {
-    save_number(path, reload + 2.0);
-    std::thread client([&, reload] {
-      for (int i = 0; i < kInFlight; ++i) {
-        auto& count = answers[static_cast<size_t>(reload * kInFlight + i)];
-        backend.infer(ones("m", 1 + i % 3), [&, i](const InferenceOutcome& outcome) {
-          ++count;
-          ++answered;
-          const auto* response = std::get_if<InferenceResponse>(&outcome);
-          if (response == nullptr) {
-            ++wrong;
-            return;
-          }
-          const auto values = tensor_of(response->outputs.at(0));
-          const float expected = 3.0F * std::stof(response->version);
-          if (values.numel() != 1 + i % 3 || !values.eq(expected).all().item<bool>()) ++wrong;
-        });
-      }
-    });
-    backend.load("m");
-    client.join();
-    EXPECT_EQ(number_of(backend, "m"), reload + 2.0);
-    // The version that was replaced can still be asked by its name.
-    EXPECT_EQ(number_of(backend, "m", std::to_string(reload + 1)), reload + 1.0);
-  }
-  EXPECT_TRUE(eventually([&] { return answered == kInFlight * kReloads; }));
-  for (const auto& count : answers) EXPECT_EQ(count, 1);
-  EXPECT_EQ(wrong, 0);
-  ASSERT_EQ(backend.models().size(), 1U);
-  EXPECT_EQ(backend.models()[0].version, "11");
-}
-
-TEST_F(LocalBackendTest, a_new_checkpoint_is_found_and_a_broken_one_is_not_served) {
-  const auto run = folder_ / "run";
-  save_number(run / "checkpoints" / "epoch=0.ckpt", 1.0);
-  LocalBackend backend(shipped_classes(), {{.name = "m", .path = run}}, {});
-  EXPECT_EQ(number_of(backend, "m"), 1.0);
-  testing::internal::CaptureStderr();
-  std::ofstream(run / "checkpoints" / "epoch=1.ckpt") << "torn";
-  EXPECT_THROW(backend.load("m"), Refusal);
-  EXPECT_EQ(number_of(backend, "m"), 1.0);
-  EXPECT_TRUE(backend.is_ready());
-  save_number(run / "checkpoints" / "epoch=2.ckpt", 2.0);
-  EXPECT_TRUE(eventually([&] { return number_of(backend, "m") == 2.0; }));
-  EXPECT_EQ(backend.models().at(0).version, "2");
-  std::filesystem::remove_all(run);
-  EXPECT_THROW(backend.load("m"), Refusal);
-  EXPECT_EQ(number_of(backend, "m"), 2.0);
-  // An operator learns of it all.
-  EXPECT_TRUE(says(testing::internal::GetCapturedStderr(),
-                   {"epoch=1.ckpt' isn't a whole checkpoint", "model 'm': version 2 is loaded",
-                    "there is no checkpoint at '" + run.string()}));
-}
-
-// A chmod changes neither the time of the last write nor the size.
-TEST_F(LocalBackendTest, a_checkpoint_that_could_not_be_read_is_tried_again_after_a_chmod) {
-  using std::filesystem::perms;
-  const auto models = folder_ / "models";
-  save_number(models / "first.ckpt", 1.0);
-  std::filesystem::permissions(folder_.path(), perms(0755));
-  std::filesystem::permissions(models / "first.ckpt", perms(0644));
-  const Registry registry = shipped_classes();
-  MemoryBudget memory(1'000'000);
-  ServedSource source(registry, {.name = "m", .path = models}, {}, at::kCPU, memory);
-  save_number(models / "second.part", 2.0);
-  std::filesystem::permissions(models / "second.part", perms(0));
-  std::filesystem::rename(models / "second.part", models / "second.ckpt");
-  const auto is_complete = [&] {
-    const test::WithoutRoot without_root;
-    return source.refresh();
-  };
-  EXPECT_FALSE(is_complete());
-  EXPECT_FALSE(is_complete());
-  EXPECT_TRUE(eventually([&] {  // again and again, if the clock of the file system is coarse
-    std::filesystem::permissions(models / "second.ckpt", perms(0644));
-    return is_complete();
-  }));
-  ASSERT_EQ(source.versions().size(), 1U);
-  EXPECT_EQ(source.versions()[0]->metadata().version, "2");
-}
-
-TEST_F(LocalBackendTest, a_version_that_was_replaced_is_let_go) {
-  const auto path = folder_ / "live.ckpt";
-  save_number(path, 1.0);
-  LocalBackend backend(shipped_classes(), {{.name = "m", .path = path}},
-                       {.max_batch = 5, .delay_ms = 0.25, .reload = false, .replaced_for = 0.0});
-  EXPECT_EQ(backend.models().at(0).max_batch, 5);
-  EXPECT_EQ(backend.models().at(0).delay_us, 250);
-  save_number(path, 2.0);
-  backend.load("m");
-  auto old = ones("m");
-  old.version = "1";
-  EXPECT_TRUE(eventually([&] { return refusal_of(backend, old).first == 404; }));
-  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
-}
-
-TEST_F(LocalBackendTest, versions_of_a_repository_are_served_side_by_side) {
-  save_number(folder_ / "repository/2/model.ckpt", 2.0);
-  save_number(folder_ / "repository/10/model.ckpt", 10.0);
-  save_number(folder_ / "b.ckpt", 7.0);
-  LocalBackend backend(
-      shipped_classes(),
-      {{.name = "m", .path = folder_ / "repository"}, {.name = "b", .path = folder_ / "b.ckpt"}},
-      {.reload = false});
-  ASSERT_EQ(backend.models().size(), 3U);
-  EXPECT_EQ(backend.models()[0].name, "b");
-  EXPECT_EQ(backend.models()[1].version, "2");
-  EXPECT_EQ(backend.models()[2].version, "10");
-  EXPECT_EQ(number_of(backend, "m"), 10.0);
-  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
-  EXPECT_EQ(number_of(backend, "b"), 7.0);
-
-  save_number(folder_ / "repository/11/model.ckpt", 11.0);
-  std::filesystem::remove_all(folder_ / "repository/2");
-  backend.load("m");
-  EXPECT_EQ(number_of(backend, "m"), 11.0);
-  EXPECT_EQ(number_of(backend, "m", "10"), 10.0);
-  auto old = ones("m");
-  old.version = "2";
-  EXPECT_EQ(refusal_of(backend, old).first, 404);
-}
-
-TEST_F(LocalBackendTest, a_model_that_was_unloaded_comes_back) {
-  save_number(folder_ / "a.ckpt", 1.0);
-  LocalBackend backend(shipped_classes(), {{.name = "m", .path = folder_ / "a.ckpt"}},
-                       {.reload = false});
-  backend.unload("m");
-  EXPECT_TRUE(backend.models().empty());
-  EXPECT_EQ(backend.unloaded(), (std::vector<std::string>{"m"}));
-  EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
-  backend.load("m");
-  EXPECT_EQ(number_of(backend, "m", "1"), 1.0) << "the same file is the same version";
-  EXPECT_THROW(backend.load("other"), Refusal);
-  save_number(folder_ / "a.ckpt", 2.0);
-  backend.load("m");
-  EXPECT_EQ(number_of(backend, "m", "2"), 2.0);
-  backend.drain();
-  EXPECT_EQ(refusal_of(backend, ones("m")).first, 503);
-  EXPECT_FALSE(backend.is_ready());
-}
-
-TEST_F(LocalBackendTest, what_can_not_be_served_is_refused_at_the_start) {
-  save_number(folder_ / "a.ckpt", 1.0);
-  std::ofstream(folder_ / "torn.ckpt") << "torn";
-  std::filesystem::create_directory(folder_ / "empty");
-  const auto message = [&](std::vector<ModelSource> sources, LocalBackendOptions options = {}) {
-    return message_of<Error>(
-        [&] { LocalBackend(shipped_classes(), std::move(sources), std::move(options)); });
-  };
-  const auto path_of = [&](const char* name) {
-    return std::vector<ModelSource>{{.path = folder_ / name}};
-  };
-  EXPECT_TRUE(says(message(path_of("torn.ckpt")), {"torn.ckpt"}));
-  StateDict weights;  // as a state dict of PyTorch has them
-  weights.tensors = number_.tensors;
-  save_checkpoint(folder_ / "weights.ckpt", weights);
-  EXPECT_TRUE(says(message(path_of("weights.ckpt")),
-                   {"weights.ckpt", "which class", "serve a checkpoint that `levin fit`"}));
-  EXPECT_TRUE(says(message(path_of("missing.ckpt")), {"missing.ckpt", "there is no checkpoint"}));
-  EXPECT_TRUE(says(message(path_of("empty")), {"empty", "there is no checkpoint"}));
-  EXPECT_TRUE(says(message({{.path = folder_ / "a.ckpt"}, {.path = folder_ / "a.ckpt"}}),
-                   {"two models", "LinearRegression"}));
-  EXPECT_TRUE(says(message({{.name = "a/b", .path = folder_ / "a.ckpt"}}), {"a/b"}));
-  EXPECT_TRUE(says(message(path_of("a.ckpt"), {.max_batch = 0}), {"batch", "at least 1"}));
-  EXPECT_TRUE(says(message(path_of("a.ckpt"), {.device = "tpu"}), {"tpu", "cpu"}));
-  EXPECT_TRUE(says(message({}), {"no model"}));
-}
-
-TEST_F(LocalBackendTest, what_may_not_be_read_is_refused_with_the_cause) {
-  save_number(folder_ / "models/a.ckpt", 1.0);
-  std::filesystem::permissions(folder_.path(), std::filesystem::perms(0755));
-  const auto refused = [&](const std::string& path) {
-    const test::WithoutRoot without_root;
-    return message_of<Error>([&] { LocalBackend(shipped_classes(), {{.path = path}}, {}); });
-  };
-  std::filesystem::permissions(folder_ / "models/a.ckpt", std::filesystem::perms(0));
-  EXPECT_TRUE(says(refused(folder_ / "models"), {"a.ckpt", "Permission denied"}));
-  std::filesystem::permissions(folder_ / "models", std::filesystem::perms(0));
-  EXPECT_TRUE(says(refused(folder_ / "models"), {"models", "Permission denied"}));
-  std::filesystem::permissions(folder_ / "models", std::filesystem::perms(0755));
 }
 
 TEST_F(LocalBackendTest, an_idle_model_that_is_quick_answers_on_the_thread_of_the_server) {
