@@ -201,7 +201,9 @@ TEST(ParameterServers, never_wait_for_a_first_server_that_is_slow_to_apply) {
 
 TEST(ParameterServers, end_with_every_gradient_whatever_takes_long_and_whoever_pulls) {
   std::mt19937 random(5);
-  const auto up_to = [&](int most) { return static_cast<int>(random() % (most + 1)); };
+  const auto up_to = [&](int most) {
+    return static_cast<int>(random() % static_cast<unsigned>(most + 1));
+  };
   constexpr int64_t kStaleness[] = {0, 1, 3, ServerClock::kUnbounded};
   for (int turn = 0; turn < 48; ++turn) {
     const int64_t staleness = kStaleness[turn % 4];
