@@ -103,8 +103,8 @@ class ServerTable {
   struct Worker {
     bool has_joined = false;
     bool has_left = false;  // of itself
-    int64_t staged = 0;   // how many gradients have arrived
-    int64_t counted = 0;  // of these, how many count
+    int64_t staged = 0;     // how many gradients have arrived
+    int64_t counted = 0;    // of these, how many count
     int64_t applied = 0;
     std::deque<Staged> waiting{};
     std::shared_ptr<ServerMemory> prepared{};  // for the gradient that arrives

@@ -93,10 +93,13 @@ def free_ports(count):
 
 
 def replaced(page, ports):
+    new_ports = dict(zip(page.ports, ports))
+
     def apply(text):
-        for old, new in page.replacements + list(zip(page.ports, ports)):
+        for old, new in page.replacements:
             text = text.replace(old, new)
-        return text
+        # All at once, and whole numbers only: a free port may be 38001, and another one of the page 8001.
+        return re.sub(r"\d+", lambda number: new_ports.get(number.group(), number.group()), text)
     return apply
 
 

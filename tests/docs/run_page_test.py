@@ -71,6 +71,11 @@ class Pages(unittest.TestCase):
         self.assertEqual(self.failures(page + block("sh", "false")), "")
         self.assertIn("nothing has 'false'", self.failures(page + block("sh", "true")))
 
+    def test_ports_are_replaced_also_by_those_that_contain_others_of_the_page(self):
+        page = read_page("page.md", "<!-- test: ports 8000 8001 -->\n")
+        apply = run_page.replaced(page, ["38001", "48000"])
+        self.assertEqual(apply("8000:8001 :8001/ 18000 x8000"), "38001:48000 :48000/ 18000 x38001")
+
     def test_wrong_markers_are_refused(self):
         for text in ("<!-- test: runn x -->", "<!-- test: file a -->\n\nwords\n" + block("sh", "true"), f"{FENCE}sh\ntrue"):
             with self.assertRaises(PageError):
