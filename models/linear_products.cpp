@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 
 #include <levin/framework/kernels/cpu/denormals.h>
 #include <levin/framework/threads/shared_work.h>
+#include <levin/models/dense_products.h>
 
 namespace levin {
 namespace {
@@ -94,13 +93,8 @@ void linear_output(torch::Tensor& out, const torch::Tensor& x, const torch::Tens
                    const torch::Tensor& bias, ForRows then) {
   const Cut rows(x.size(0), flops(x.size(0), weight));
   share_out_below_autograd(rows.parts(), [&](int64_t part) {
-    const auto transposed = weight.t();
     auto own = rows.of(out, 0, part);
-    if (bias.defined()) {
-      at::addmm_out(own, bias, rows.of(x, 0, part), transposed);
-    } else {
-      at::mm_out(own, rows.of(x, 0, part), transposed);
-    }
+    multiply(own, rows.of(x, 0, part), weight.t(), bias);
     then(rows.begin(part), rows.end(part));
   });
 }
@@ -110,7 +104,7 @@ void linear_input_gradient(torch::Tensor& out, const torch::Tensor& gradient,
   const Cut rows(gradient.size(0), flops(gradient.size(0), weight));
   share_out_below_autograd(rows.parts(), [&](int64_t part) {
     auto own = rows.of(out, 0, part);
-    at::mm_out(own, rows.of(gradient, 0, part), weight);
+    multiply(own, rows.of(gradient, 0, part), weight);
     then(rows.begin(part), rows.end(part));
   });
 }
@@ -124,7 +118,7 @@ void linear_parameter_gradients(torch::Tensor& of_weight, torch::Tensor& of_bias
       at::sum_out(of_bias, gradient, {0});
     } else {
       auto own = columns.of(of_weight, 1, part);
-      at::mm_out(own, gradient.t(), columns.of(x, 1, part));
+      multiply(own, gradient.t(), columns.of(x, 1, part));
     }
   });
 }
