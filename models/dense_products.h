@@ -8,9 +8,10 @@
 
 namespace levin {
 
-// Products of dense float32 matrices on the CPU. LibTorch computes them by MKL, which leaves half
-// of a processor's vectors unused if it isn't Intel's; the oneDNN that LibTorch has inside uses
-// them all. So large products go to oneDNN there, which takes half the time (docs/speed.md).
+// Products of dense float32 matrices on the CPU. LibTorch computes them by MKL, which uses 256 bits
+// of the vectors of a processor that isn't Intel's; the oneDNN that LibTorch has inside uses 512
+// where there are as many. So large products go to oneDNN there: with units of 512 bits (Zen 5), it
+// takes half the time (docs/speed.md).
 
 /// out [rows, columns] = a [rows, n] . b [n, columns] + bias [columns], which may be undefined.
 /// Nothing is checked, and nothing is recorded for autograd. Which library computes it follows from
