@@ -1,17 +1,11 @@
 #include <levin/models/dense_products.h>
 
-#include <array>
-#include <cstring>
-#include <string>
+#include <string_view>
 
 #include <ATen/core/List.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
-
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
 
 namespace levin {
 namespace {
@@ -36,37 +30,23 @@ std::optional<c10::TypedOperatorHandle<LinearPointwise>> find_linear_pointwise()
   }
 }
 
-std::string vendor_of_processor() {
-#if defined(__x86_64__)
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid(0, &a, &b, &c, &d) == 0) return {};
-  std::array<char, 12> name{};
-  std::memcpy(name.data(), &b, 4);
-  std::memcpy(name.data() + 4, &d, 4);
-  std::memcpy(name.data() + 8, &c, 4);
-  return {name.data(), name.size()};
-#else
-  return {};
-#endif
-}
-
 /// Rows or columns that follow each other: for others, oneDNN may have only slow reference code.
 torch::Tensor packed(const torch::Tensor& matrix) {
   return matrix.t().is_contiguous() ? matrix : matrix.contiguous();
 }
 
-bool has_avx512() {
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx512f") != 0;
+bool is_made_by_intel() { return __builtin_cpu_is("intel") != 0; }
+bool supports_avx512() { return __builtin_cpu_supports("avx512f") != 0; }
 #else
-  return false;
+bool is_made_by_intel() { return false; }
+bool supports_avx512() { return false; }
 #endif
-}
 
 }  // namespace
 
-bool is_for_onednn(std::string_view vendor, bool has_avx512, double flops) {
-  return has_avx512 && vendor != "GenuineIntel" && flops >= kFewFlops;
+bool is_for_onednn(bool is_intel, bool has_avx512, double flops) {
+  return has_avx512 && !is_intel && flops >= kFewFlops;
 }
 
 std::optional<torch::Tensor> product_by_onednn(const torch::Tensor& a, const torch::Tensor& b,
@@ -80,10 +60,8 @@ std::optional<torch::Tensor> product_by_onednn(const torch::Tensor& a, const tor
 
 void multiply(torch::Tensor& out, const torch::Tensor& a, const torch::Tensor& b,
               const torch::Tensor& bias) {
-  static const std::string vendor = vendor_of_processor();
-  static const bool has_vectors = has_avx512();
   const double flops = 2.0 * static_cast<double>(a.numel()) * static_cast<double>(b.size(1));
-  if (is_for_onednn(vendor, has_vectors, flops)) {
+  if (is_for_onednn(is_made_by_intel(), supports_avx512(), flops)) {
     if (const auto product = product_by_onednn(a, b, bias)) {
       out.copy_(*product);
       return;

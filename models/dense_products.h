@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstdint>
 #include <optional>
-#include <string_view>
 
 #include <torch/types.h>
 
@@ -19,9 +17,9 @@ namespace levin {
 void multiply(torch::Tensor& out, const torch::Tensor& a, const torch::Tensor& b,
               const torch::Tensor& bias = {});
 
-/// Whether oneDNN is the faster one, on a processor of a vendor (as cpuid names it), for a product
-/// of so many floating-point operations.
-bool is_for_onednn(std::string_view vendor, bool has_avx512, double flops);
+/// Whether oneDNN is the faster one, on a processor of Intel's or another one, for a product of so
+/// many floating-point operations.
+bool is_for_onednn(bool is_intel, bool has_avx512, double flops);
 
 /// The same by oneDNN; nothing where LibTorch was built without it.
 std::optional<torch::Tensor> product_by_onednn(const torch::Tensor& a, const torch::Tensor& b,

@@ -155,18 +155,19 @@ void ServerTable::leave(int64_t worker) {
   {
     const std::lock_guard lock(mutex_);
     of(worker).pulled.reset();
-    of(worker).has_left = true;
-    clock_.leave(worker);
-    if (clock_.all_have_left()) count_the_last();
+    wait_no_longer_for(worker);
   }
   changed_.notify_all();
 }
 
-/// Nobody is there any more from whom this server could learn that the last gradients count on the
-/// first one; those of workers that have left do. The mutex is locked.
-void ServerTable::count_the_last() {
-  for (auto& worker : workers_) {
-    if (worker.has_left) worker.counted = worker.staged;
+/// Notes that a worker has left or was lost; the mutex is locked.
+void ServerTable::wait_no_longer_for(int64_t worker) {
+  clock_.leave(worker);
+  if (!clock_.all_have_left()) return;
+  // Nobody is there any more from whom this server could learn that the last gradients count on the
+  // first one; those of workers that have left do.
+  for (int64_t i = 0; i < options_.workers; ++i) {
+    if (std::find(lost_.begin(), lost_.end(), i) == lost_.end()) of(i).counted = of(i).staged;
   }
 }
 
@@ -186,7 +187,7 @@ void ServerTable::lose(int64_t worker) {
       --own.staged;
     }
     if (options_.on_lost_worker == ParameterServerOptions::OnLostWorker::leave_out) {
-      clock_.leave(worker);
+      wait_no_longer_for(worker);
     } else if (answer_.status == 0) {
       answer_.status = 1 + worker;
     }

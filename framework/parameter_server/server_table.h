@@ -102,9 +102,8 @@ class ServerTable {
   /// What one worker has done.
   struct Worker {
     bool has_joined = false;
-    bool has_left = false;  // of itself
-    int64_t staged = 0;     // how many gradients have arrived
-    int64_t counted = 0;    // of these, how many count
+    int64_t staged = 0;   // how many gradients have arrived
+    int64_t counted = 0;  // of these, how many count
     int64_t applied = 0;
     std::deque<Staged> waiting{};
     std::shared_ptr<ServerMemory> prepared{};  // for the gradient that arrives
@@ -124,7 +123,7 @@ class ServerTable {
   bool wait_for(std::unique_lock<std::mutex>& lock, const IsGone& is_gone,
                 const std::function<bool()>& holds);
   bool may_read(int64_t worker, std::span<const int64_t> clocks) const;
-  void count_the_last();
+  void wait_no_longer_for(int64_t worker);
   std::vector<Staged> take_ready();
   void apply_gradients();
   std::shared_ptr<ServerMemory> begin_change(std::shared_ptr<ServerMemory>& source);

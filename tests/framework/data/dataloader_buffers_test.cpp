@@ -7,8 +7,8 @@
 #include <set>
 #include <vector>
 
-#include "framework/allocations.h"
 #include "framework/data/dataloader_numbers.h"
+#include "framework/data/steady_allocations.h"
 
 // The memory of a DataLoader: buffers that go round, and rows that are left where they are.
 
@@ -76,15 +76,7 @@ TEST(DataLoader, nothing_is_allocated_once_buffers_are_there) {
         numbers(103),
         {.batch_size = 10, .shuffle = true, .num_workers = workers, .transform = add_noise});
     auto reader = loader.open();
-    Batch batch;
-    int64_t before = 0;
-    for (int64_t epoch = 0; epoch < 12; ++epoch) {
-      if (epoch == 6) before = test::allocations();
-      reader.seek(epoch);
-      while (reader.next(batch)) {
-      }
-    }
-    EXPECT_EQ(test::allocations() - before, 0) << workers << " workers, 66 batches";
+    EXPECT_EQ(test::steady_allocations(reader), 0) << workers << " workers, 66 batches";
   }
 }
 
@@ -178,15 +170,7 @@ TEST(DataLoader,
 TEST(DataLoader, rows_left_in_place_allocate_nothing_in_a_steady_epoch) {
   auto reader = DataLoader(wide(103), {.batch_size = 10, .shuffle = true}).open();
   reader.leave_rows_in_place(true);
-  Batch batch;
-  int64_t before = 0;
-  for (int64_t epoch = 0; epoch < 12; ++epoch) {
-    if (epoch == 6) before = test::allocations();
-    reader.seek(epoch);
-    while (reader.next(batch)) {
-    }
-  }
-  EXPECT_EQ(test::allocations() - before, 0) << "66 batches";
+  EXPECT_EQ(test::steady_allocations(reader), 0) << "66 batches";
 }
 
 TEST(DataLoader, the_data_set_itself_is_never_written) {

@@ -24,6 +24,7 @@ using test::eventually;
 using test::message_of;
 using test::Numbers;
 using test::says;
+using test::Stranger;
 
 /// The servers of a table whose rows they divide evenly.
 class Servers {
@@ -237,6 +238,27 @@ TEST(ParameterServers, end_with_every_gradient_whatever_takes_long_and_whoever_p
       auto& server = servers[static_cast<size_t>(i)];
       EXPECT_TRUE(eventually([&] { return server.values().front() == pushed; })) << "server " << i;
     }
+  }
+}
+
+TEST(ParameterServers, have_the_gradients_of_a_worker_that_left_before_the_last_one_was_lost) {
+  Servers servers(2,
+                  {.workers = 2,
+                   .staleness = ServerClock::kUnbounded,
+                   .rows = 2,
+                   .token = "t",
+                   .on_lost_worker = ParameterServerOptions::OnLostWorker::leave_out},
+                  Numbers(2));
+  {
+    Stranger first(servers[0].port()), second(servers[1].port());
+    first.join(1, "t");
+    second.join(1, "t");
+    ParameterClient client(servers.addresses(), 0, "t");
+    for (int i = 0; i < 3; ++i) client.push(Numbers(2, 1.0));
+    client.leave();
+  }
+  for (const size_t i : {size_t{0}, size_t{1}}) {
+    EXPECT_TRUE(eventually([&] { return servers[i].values().front() == 3.0; })) << "server " << i;
   }
 }
 
